@@ -1,0 +1,215 @@
+"""The settings of one process, read once from the environment and an optional ``.env`` file.
+
+This is the only module that reads the environment; nothing here opens a connection or starts anything.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+# HS256 wants a key at least as long as its digest (RFC 7518, 3.2).
+SECRET_BYTES = 32
+NOTHING: tuple[str, ...] = ()
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """One or more settings are unusable; ``problems`` holds one sentence each, naming the setting."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can choose. Secrets are left out of ``repr`` so that no log shows them."""
+
+    port: int
+    address: str
+    data_dir: Path
+    mongodb_uri: str | None = field(repr=False)
+    jwt_secrets: tuple[str, ...] = field(repr=False)
+    environment: str
+    public_url: str | None
+    smtp_url: str | None = field(repr=False)
+    mail_from: str
+    cors_origins: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    log_format: str | None
+    log_level: str
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+
+class _Reader:
+    """Takes values out of a mapping and collects what is wrong instead of stopping at the first."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.problems: list[str] = []
+
+    def take(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        text = self._values.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}")
+            return default
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65_535:
+        raise ValueError(f"must be a port number from 0 to 65535, not {text!r}.")
+    return int(text)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}.")
+
+    return parse
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+        raise ValueError(f"each must look like https://app.example.org, without a path, not {text!r}.")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_origin(part.strip().rstrip("/")) for part in text.split(",") if part.strip())
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"must be an http(s) address without a query, not {text!r}.")
+    return text.rstrip("/")
+
+
+def _mongodb_uri(text: str) -> str:
+    if not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must start with mongodb:// or mongodb+srv://.")
+    return text
+
+
+def _smtp_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465.")
+    return text
+
+
+def _mail_from(text: str) -> str:
+    if "@" not in text or "\n" in text or "\r" in text:
+        raise ValueError(f"must be an e-mail address, not {text!r}.")
+    return text
+
+
+def _jwt_secrets(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    for secret in found:
+        if len(secret.encode()) < SECRET_BYTES:
+            raise ValueError(f"each secret must have at least {SECRET_BYTES} bytes.")
+        if len(set(secret)) < 8:
+            raise ValueError("a secret made of fewer than 8 different characters is a weak one.")
+    return found
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Give the ``NAME=value`` lines of a ``.env`` file; comments, blank lines and quotes are understood."""
+    if not path.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", line)
+        if match:
+            value = match[2]
+            if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+                value = value[1:-1]
+            found[match[1]] = value
+    return found
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read and check all settings; ``overrides`` (from the command line) win over the environment.
+
+    Raises ``SettingsError`` that lists every problem at once. In development a missing ``JWT_SECRET`` is
+    made and kept in the data directory, so that a restart does not log everybody out.
+    """
+    if environ is None:
+        environ = {**read_env_file(Path(".env")), **os.environ}
+    reader = _Reader(environ)
+    environment = reader.take("ENVIRONMENT", "development", _one_of("development", "production"))
+    values: dict[str, object] = {
+        "port": reader.take("PORT", 8000, _port),
+        "address": reader.take("ADDRESS", "127.0.0.1", str),
+        "data_dir": reader.take("DATA_DIR", Path("data"), Path),
+        "mongodb_uri": reader.take("MONGODB_URI", None, _mongodb_uri),
+        "jwt_secrets": reader.take("JWT_SECRET", NOTHING, _jwt_secrets),
+        "environment": environment,
+        "public_url": reader.take("PUBLIC_URL", None, _public_url),
+        "smtp_url": reader.take("SMTP_URL", None, _smtp_url),
+        "mail_from": reader.take("MAIL_FROM", "Cohort <no-reply@localhost>", _mail_from),
+        "cors_origins": reader.take("CORS_ORIGINS", NOTHING, _origins),
+        "allowed_origins": reader.take("ALLOWED_ORIGINS", NOTHING, _origins),
+        "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
+        "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
+    }
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    problems = reader.problems + _missing_in_production(values)
+    if problems:
+        raise SettingsError(problems)
+    if not values["jwt_secrets"]:
+        values["jwt_secrets"] = (_development_secret(Path(str(values["data_dir"]))),)
+    unknown = set(values) - {each.name for each in fields(Settings)}
+    if unknown:
+        raise TypeError(f"not settings: {', '.join(sorted(unknown))}")
+    return Settings(**values)  # type: ignore[arg-type]  # each value was parsed above to its field's type
+
+
+def _missing_in_production(values: Mapping[str, object]) -> list[str]:
+    if values["environment"] != "production":
+        return []
+    wanted = {
+        "jwt_secrets": f"JWT_SECRET: production needs a secret of {SECRET_BYTES} bytes or more.",
+        "mongodb_uri": "MONGODB_URI: production needs a replica set; the embedded database is for development.",
+        "public_url": "PUBLIC_URL: production needs the address that links in e-mails start with.",
+    }
+    return [sentence for name, sentence in wanted.items() if not values[name]]
+
+
+def _development_secret(data_dir: Path) -> str:
+    """Give the data directory's own secret, made at the first call; two starts at once agree on one."""
+    path = data_dir / "jwt-secret"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        fresh = data_dir / f"jwt-secret.{os.getpid()}"
+        if not path.exists():
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(48), encoding="ascii")
+            try:
+                os.link(fresh, path)  # fails where another start was faster: then theirs counts
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise SettingsError([f"DATA_DIR: {data_dir} cannot be used: {error.strerror or error}."]) from error

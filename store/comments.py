@@ -1,0 +1,108 @@
+"""Comments, and the count of them that their post carries.
+
+The count is changed by ``$inc`` in the transaction that inserts or deletes the comment, so it always equals a
+recount. Who may comment is decided elsewhere.
+"""
+
+from config.clock import Clock
+from store.database import Database, Session
+from store.errors import Duplicate, Gone
+from store.events import Events
+from store.ids import IdSource
+from store.pages import Page, PageRequest, bounds, cut
+from store.records import Comment, FactDraft, FactRecord
+
+COMMENT_ADDED, COMMENT_DELETED = "new_comment", "comment_deleted"
+
+
+class Comments:
+    def __init__(self, database: Database, events: Events, ids: IdSource, clock: Clock) -> None:
+        self._events = events
+        self._ids = ids
+        self._clock = clock
+        self._posts = database.table("posts")
+        self._comments = database.table("comments")
+
+    async def get(self, post_id: int, comment_id: int) -> Comment | None:
+        """Give the comment if it belongs to that post."""
+        document = await self._comments.get({"_id": comment_id, "post_id": post_id})
+        return None if document is None else Comment.of(document)
+
+    async def some(self, comment_ids: list[int]) -> dict[int, Comment]:
+        """Give those of the named comments that exist, by id, in one query."""
+        documents = await self._comments.find({"_id": {"$in": comment_ids}})
+        return {document["_id"]: Comment.of(document) for document in documents}
+
+    async def page(self, post_id: int, request: PageRequest) -> Page[Comment]:
+        """Give a page of the post's comments, oldest first, by one indexed query."""
+        condition, direction = bounds(request, newest_first=False)
+        where: dict[str, object] = {"post_id": post_id}
+        if condition:
+            where["_id"] = condition
+        documents = await self._comments.find(where, sort=[("_id", direction)], limit=request.size + 1)
+        return cut([Comment.of(document) for document in documents], request, lambda comment: comment.id)
+
+    async def add(
+        self, *, community_id: int, post_id: int, author_id: int, content: str, comment_id: int | None = None
+    ) -> tuple[Comment, FactRecord | None]:
+        """Add a comment, raise its post's count and number the fact. Atomic.
+
+        ``comment_id`` is an id reserved by an earlier try: what that try wrote is given, without a fact.
+        Raises ``Gone`` when the post has been deleted meanwhile.
+        """
+
+        async def write(session: Session) -> tuple[Comment, FactDraft]:
+            document = {
+                "_id": comment_id if comment_id is not None else self._ids.new(),
+                "post_id": post_id,
+                "community_id": community_id,
+                "author_id": author_id,
+                "content": content,
+                "created_at": self._clock.now(),
+            }
+            await self._comments.insert(document, session=session)
+            count = await self._count(post_id, 1, session)
+            comment = Comment.of(document)
+            return comment, _draft(COMMENT_ADDED, comment, count)
+
+        while True:
+            try:
+                return await self._events.record(community_id, write)
+            except Duplicate:
+                # A reserved id means that an earlier try came this far; else two processes met on one id.
+                if comment_id is None:
+                    continue
+                written = await self.get(post_id, comment_id)
+                if written is None:
+                    raise
+                return written, None
+
+    async def delete(self, comment: Comment) -> FactRecord:
+        """Delete a comment and lower its post's count. Atomic; raises ``Gone`` when another was faster."""
+
+        async def write(session: Session) -> tuple[None, FactDraft]:
+            if not await self._comments.delete({"_id": comment.id}, session=session):
+                raise Gone("comment")
+            count = await self._count(comment.post_id, -1, session)
+            return None, _draft(COMMENT_DELETED, comment, count)
+
+        _, fact = await self._events.record(comment.community_id, write)
+        return fact
+
+    async def _count(self, post_id: int, change: int, session: Session) -> int:
+        post = await self._posts.change(
+            {"_id": post_id}, {"$inc": {"comment_count": change}}, fields=["comment_count"], session=session
+        )
+        if post is None:
+            raise Gone("post")
+        return int(post["comment_count"])
+
+
+def _draft(kind: str, comment: Comment, count: int) -> FactDraft:
+    return FactDraft(
+        kind=kind,
+        post_id=comment.post_id,
+        author_id=comment.author_id,
+        comment_id=comment.id,
+        comment_count=count,
+    )

@@ -1,0 +1,70 @@
+"""Every index of the database in one table, applied at start.
+
+An index that exists is left alone, a missing one is built; applying twice, or by two instances at once, is
+harmless. Which query each serves is said beside it. ``_id`` indexes come by themselves.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pymongo import IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+
+from store.database import Document
+
+# Partial filters are comparisons, since the planner does not see that an equality implies a `$type`.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index: its collection, its keys in order, and what is special about it."""
+
+    collection: str
+    keys: tuple[tuple[str, int], ...]
+    serves: str
+    unique: bool = False
+    # Only documents that match are in the index.
+    partial: tuple[tuple[str, object], ...] = ()
+    # Documents vanish this many seconds after the time in the (single) key.
+    expires_after_seconds: int | None = None
+
+    def model(self) -> IndexModel:
+        options: dict[str, object] = {"unique": True} if self.unique else {}
+        if self.partial:
+            options["partialFilterExpression"] = dict(self.partial)
+        if self.expires_after_seconds is not None:
+            options["expireAfterSeconds"] = self.expires_after_seconds
+        return IndexModel(list(self.keys), **options)
+
+
+INDEXES = (
+    Index("users", (("email_key", 1),), "log-in; one account an e-mail address", unique=True,
+          partial=(("email_key", {"$gt": ""}),)),
+    Index("users", (("parent_trainer", 1), ("_id", 1)), "a trainer's trainees",
+          partial=(("parent_trainer", {"$gt": 0}),)),
+    Index("sessions", (("user_id", 1),), "ending all sessions of a user"),
+    Index("sessions", (("expires_at", 1),), "forgetting ended sessions", expires_after_seconds=0),
+    Index("password_resets", (("user_id", 1),), "a new link ends the older ones"),
+    Index("password_resets", (("expires_at", 1),), "forgetting unused links", expires_after_seconds=0),
+    Index("invites", (("code", 1),), "joining by code", unique=True),
+    Index("invites", (("trainer_id", 1), ("_id", -1)), "a trainer's codes"),
+    Index("posts", (("community_id", 1), ("_id", -1)), "the feed"),
+    Index("posts", (("community_id", 1), ("reactions_at", -1)), "levels changed while a phone was away",
+          partial=(("reactions_at", {"$gt": LONG_AGO}),)),
+    Index("reactions", (("user_id", 1), ("post_id", 1), ("reaction_type", 1)),
+          "one reaction of a kind a person and post; own reactions of a page", unique=True),
+    Index("reactions", (("post_id", 1), ("_id", -1)), "who reacted; deleting a post; recount"),
+    Index("comments", (("post_id", 1), ("_id", 1)), "a post's comments; deleting a post; recount"),
+    Index("idempotency", (("user_id", 1),), "erasing stored answers with their owner"),
+    Index("idempotency", (("expires_at", 1),), "forgetting keys after a day", expires_after_seconds=0),
+)  # fmt: skip
+
+
+async def apply_indexes(database: AsyncDatabase[Document]) -> None:
+    """Build what is missing. Raises the driver's error where an index of these keys exists with other options."""
+    wanted: dict[str, list[IndexModel]] = {}
+    for index in INDEXES:
+        wanted.setdefault(index.collection, []).append(index.model())
+    for collection, models in wanted.items():
+        await database[collection].create_indexes(models)

@@ -1,0 +1,99 @@
+"""Posts and their embedded counts.
+
+Each change of a post is one transaction with its fact in the room's log. Who may do it is decided elsewhere.
+"""
+
+from config.clock import Clock
+from store.database import Database, Session
+from store.errors import Duplicate, Gone
+from store.events import Events
+from store.ids import IdSource
+from store.pages import Page, PageRequest, bounds, cut
+from store.records import NO_REACTIONS, FactDraft, FactRecord, Post
+
+POST_CREATED, POST_DELETED = "new_post", "post_deleted"
+
+
+class Posts:
+    def __init__(self, database: Database, events: Events, ids: IdSource, clock: Clock) -> None:
+        self._events = events
+        self._ids = ids
+        self._clock = clock
+        self._posts = database.table("posts")
+        self._comments = database.table("comments")
+        self._reactions = database.table("reactions")
+
+    async def get(self, post_id: int) -> Post | None:
+        document = await self._posts.get({"_id": post_id})
+        return None if document is None else Post.of(document)
+
+    async def some(self, post_ids: list[int]) -> dict[int, Post]:
+        """Give those of the named posts that exist, by id, in one query."""
+        documents = await self._posts.find({"_id": {"$in": post_ids}})
+        return {document["_id"]: Post.of(document) for document in documents}
+
+    async def page(self, community_id: int, request: PageRequest) -> Page[Post]:
+        """Give a page of the room's posts, newest first, by one indexed query."""
+        condition, direction = bounds(request, newest_first=True)
+        where: dict[str, object] = {"community_id": community_id}
+        if condition:
+            where["_id"] = condition
+        documents = await self._posts.find(where, sort=[("_id", direction)], limit=request.size + 1)
+        return cut([Post.of(document) for document in documents], request, lambda post: post.id)
+
+    async def add(
+        self,
+        *,
+        community_id: int,
+        author_id: int,
+        content: str,
+        content_format: str,
+        post_id: int | None = None,
+    ) -> tuple[Post, FactRecord | None]:
+        """Add a post and its fact. Atomic.
+
+        With ``post_id``, an id reserved by an earlier try, a post that this try already wrote is given as it
+        is, without a fact. Raises ``Gone`` where the room does not exist.
+        """
+        reserved = post_id is not None
+
+        async def write(session: Session) -> tuple[Post, FactDraft]:
+            document = {
+                "_id": post_id if post_id is not None else self._ids.new(),
+                "community_id": community_id,
+                "author_id": author_id,
+                "content": content,
+                "content_format": content_format,
+                "post_type": "text",
+                "reactions": dict(NO_REACTIONS),
+                "reactions_version": 0,
+                "comment_count": 0,
+                "created_at": self._clock.now(),
+            }
+            await self._posts.insert(document, session=session)
+            post = Post.of(document)
+            return post, FactDraft(kind=POST_CREATED, post_id=post.id, author_id=author_id)
+
+        while True:
+            try:
+                return await self._events.record(community_id, write)
+            except Duplicate:
+                # A reserved id means that an earlier try came this far; else two processes met on one id.
+                written = await self.get(post_id) if post_id is not None else None
+                if reserved and written is not None:
+                    return written, None
+                if reserved:
+                    raise
+
+    async def delete(self, post: Post) -> FactRecord:
+        """Delete a post with its comments and reactions. Atomic; raises ``Gone`` when another was faster."""
+
+        async def write(session: Session) -> tuple[None, FactDraft]:
+            if not await self._posts.delete({"_id": post.id}, session=session):
+                raise Gone("post")
+            await self._comments.delete_many({"post_id": post.id}, session=session)
+            await self._reactions.delete_many({"post_id": post.id}, session=session)
+            return None, FactDraft(kind=POST_DELETED, post_id=post.id, author_id=post.author_id)
+
+        _, fact = await self._events.record(post.community_id, write)
+        return fact

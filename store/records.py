@@ -1,0 +1,248 @@
+"""What the store gives out: frozen records, made from documents in one place.
+
+A field that an old document lacks reads as its default here, so that a new field needs no migration. How a
+record looks to a client is not decided here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from store.ids import EPOCH_MILLISECONDS
+
+Document = Mapping[str, Any]
+
+ADMIN, TRAINER, TRAINEE, AMBASSADOR = "ADMIN", "TRAINER", "TRAINEE", "AMBASSADOR"
+REACTION_TYPES = ("fire", "thumbs_up", "heart")
+NO_REACTIONS: Mapping[str, int] = dict.fromkeys(REACTION_TYPES, 0)
+EPOCH = datetime.fromtimestamp(EPOCH_MILLISECONDS / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person. After erasure only the id, the role and the times are left."""
+
+    id: int
+    email: str
+    password_hash: str
+    first_name: str
+    last_name: str
+    role: str
+    parent_trainer: int | None
+    timezone: str
+    auto_post_workouts: bool
+    goal_weight_kg: float | None
+    is_active: bool
+    joined_group_at: datetime | None
+    created_at: datetime
+
+    @property
+    def community_id(self) -> int | None:
+        """The group this person belongs to: a trainer's own, a trainee's trainer's, else None."""
+        if self.role == TRAINER:
+            return self.id
+        return self.parent_trainer if self.role == TRAINEE else None
+
+    @classmethod
+    def of(cls, document: Document) -> "User":
+        get = document.get
+        return cls(
+            id=document["_id"],
+            email=get("email") or "",
+            password_hash=get("password_hash") or "",
+            first_name=get("first_name", ""),
+            last_name=get("last_name", ""),
+            role=document["role"],
+            parent_trainer=get("parent_trainer"),
+            timezone=get("timezone", "UTC"),
+            auto_post_workouts=get("auto_post_workouts", True),
+            goal_weight_kg=get("goal_weight_kg"),
+            is_active=get("is_active", True),
+            joined_group_at=get("joined_group_at"),
+            created_at=get("created_at", EPOCH),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """One log-in on one device: the family of its refresh tokens, of which only the newest works."""
+
+    id: str
+    user_id: int
+    generation: int
+    # When the newest pair was made; a pair is a pure function of the family, the generation and this time.
+    rotated_at: datetime
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document) -> "SessionRecord":
+        return cls(
+            id=document["_id"],
+            user_id=document["user_id"],
+            generation=document["generation"],
+            rotated_at=document["rotated_at"],
+            created_at=document["created_at"],
+            expires_at=document["expires_at"],
+            revoked_at=document.get("revoked_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    """A code that lets trainees join a trainer's group until it expires, is used up or is revoked."""
+
+    id: int
+    trainer_id: int
+    code: str
+    expires_at: datetime | None
+    max_uses: int | None
+    uses: int
+    revoked_at: datetime | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Invite":
+        return cls(
+            id=document["_id"],
+            trainer_id=document["trainer_id"],
+            code=document["code"],
+            expires_at=document.get("expires_at"),
+            max_uses=document.get("max_uses"),
+            uses=document.get("uses", 0),
+            revoked_at=document.get("revoked_at"),
+            created_at=document["created_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A post with its embedded counts, which always equal a recount of the documents they count."""
+
+    id: int
+    community_id: int
+    author_id: int
+    content: str
+    content_format: str
+    post_type: str
+    reactions: Mapping[str, int]
+    reactions_version: int
+    comment_count: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Post":
+        get = document.get
+        return cls(
+            id=document["_id"],
+            community_id=document["community_id"],
+            author_id=document["author_id"],
+            content=document["content"],
+            content_format=get("content_format", "plain"),
+            post_type=get("post_type", "text"),
+            reactions={**NO_REACTIONS, **get("reactions", NO_REACTIONS)},
+            reactions_version=get("reactions_version", 0),
+            comment_count=get("comment_count", 0),
+            created_at=document["created_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    id: int
+    post_id: int
+    community_id: int
+    author_id: int
+    content: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Comment":
+        return cls(
+            id=document["_id"],
+            post_id=document["post_id"],
+            community_id=document["community_id"],
+            author_id=document["author_id"],
+            content=document["content"],
+            created_at=document["created_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    id: int
+    post_id: int
+    user_id: int
+    reaction_type: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Reaction":
+        return cls(
+            id=document["_id"],
+            post_id=document["post_id"],
+            user_id=document["user_id"],
+            reaction_type=document["reaction_type"],
+            created_at=document["created_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactDraft:
+    """What a change of a room is about, before it has its number in the room."""
+
+    kind: str
+    post_id: int
+    author_id: int
+    comment_id: int | None = None
+    comment_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactRecord:
+    """One numbered change of a room. It refers to its post or comment; it holds no words of anybody."""
+
+    community_id: int
+    epoch: str
+    seq: int
+    kind: str
+    post_id: int
+    author_id: int
+    comment_id: int | None
+    comment_count: int | None
+    at: datetime
+
+    @classmethod
+    def of(cls, document: Document, epoch: str) -> "FactRecord":
+        return cls(
+            community_id=document["_id"]["community_id"],
+            epoch=epoch,
+            seq=document["_id"]["seq"],
+            kind=document["kind"],
+            post_id=document["post_id"],
+            author_id=document["author_id"],
+            comment_id=document.get("comment_id"),
+            comment_count=document.get("comment_count"),
+            at=document["at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Community:
+    """A room and its counter: ``seq`` is the number of its last fact, ``epoch`` names the numbering."""
+
+    id: int
+    epoch: str
+    seq: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Community":
+        return cls(
+            id=document["_id"],
+            epoch=document["epoch"],
+            seq=document["seq"],
+            created_at=document["created_at"],
+        )

@@ -1,0 +1,56 @@
+"""The store as one object: a class a noun, all on one client.
+
+Opening it applies the indexes; nothing is connected before that, and nothing of the product is decided here.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from config.clock import Clock
+from store.comments import Comments
+from store.database import Database
+from store.events import Events
+from store.idempotency import Idempotency
+from store.ids import IdSource
+from store.indexes import apply_indexes
+from store.invites import Invites
+from store.password_resets import PasswordResets
+from store.posts import Posts
+from store.reactions import Reactions
+from store.recount import Recount
+from store.sessions import Sessions
+from store.users import Users
+
+
+class Store:
+    """Every noun of the database by its name."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        ids = IdSource(lambda: clock.now().timestamp())
+        self.database = database
+        self.ids = ids
+        self.events = Events(database, clock)
+        self.invites = Invites(database, ids, clock)
+        self.users = Users(database, self.events, self.invites, ids, clock)
+        self.sessions = Sessions(database, clock)
+        self.password_resets = PasswordResets(database, clock)
+        self.posts = Posts(database, self.events, ids, clock)
+        self.comments = Comments(database, self.events, ids, clock)
+        self.reactions = Reactions(database, ids, clock)
+        self.idempotency = Idempotency(database, ids, clock)
+        self.recount = Recount(database)
+
+
+@asynccontextmanager
+async def open_store(uri: str, clock: Clock) -> AsyncIterator[Store]:
+    """Connect, apply the indexes and give the store; closed on the way out.
+
+    Raises ``StoreUnavailable`` where no primary answers within three seconds.
+    """
+    database = Database(uri)
+    try:
+        await database.ping()
+        await apply_indexes(database.raw)
+        yield Store(database, clock)
+    finally:
+        await database.close()

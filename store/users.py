@@ -1,0 +1,192 @@
+"""People: accounts, group membership, and the erasure of personal data.
+
+Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from config.clock import Clock
+from store.database import Database, Session
+from store.errors import Duplicate, Gone
+from store.events import Events
+from store.ids import IdSource
+from store.invites import Invites
+from store.pages import Page, PageRequest, bounds, cut
+from store.records import TRAINEE, TRAINER, User
+
+# What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
+PERSONAL_FIELDS = (
+    "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
+    "auto_post_workouts", "referral_code",
+)  # fmt: skip
+
+
+def email_key(email: str) -> str:
+    """The form of an address in which two spellings of it are one."""
+    return email.strip().casefold()
+
+
+class Users:
+    def __init__(
+        self, database: Database, events: Events, invites: Invites, ids: IdSource, clock: Clock
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._invites = invites
+        self._ids = ids
+        self._clock = clock
+        self._users = database.table("users")
+        self._sessions = database.table("sessions")
+        self._resets = database.table("password_resets")
+        self._idempotency = database.table("idempotency")
+
+    async def get(self, user_id: int) -> User | None:
+        document = await self._users.get({"_id": user_id})
+        return None if document is None else User.of(document)
+
+    async def by_email(self, email: str) -> User | None:
+        document = await self._users.get({"email_key": email_key(email)})
+        return None if document is None else User.of(document)
+
+    async def some(self, user_ids: Sequence[int]) -> dict[int, User]:
+        """Give those of the named people that exist, by id, in one query."""
+        documents = await self._users.find({"_id": {"$in": list(user_ids)}})
+        return {document["_id"]: User.of(document) for document in documents}
+
+    async def add(
+        self,
+        *,
+        email: str,
+        password_hash: str,
+        first_name: str,
+        last_name: str,
+        role: str,
+        timezone: str,
+        epoch: str,
+        invite_code: str | None = None,
+        referral_code: str | None = None,
+        user_id: int | None = None,
+    ) -> User:
+        """Add an account; a trainer's group comes with it, an invite is used up with it. Atomic.
+
+        ``epoch`` names the numbering of a new group's room. Raises ``Duplicate("email_key")`` where the address
+        is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an earlier try) was written by it, and
+        ``Gone`` where the invite is unknown, expired, used up or revoked.
+        """
+
+        async def write(session: Session) -> User:
+            now = self._clock.now()
+            trainer_id = None
+            if invite_code is not None and role == TRAINEE:
+                trainer_id = await self._invites.use(invite_code, session=session)
+            new_id = user_id if user_id is not None else self._ids.new()
+            document = {
+                "_id": new_id,
+                "email": email,
+                "email_key": email_key(email),
+                "password_hash": password_hash,
+                "first_name": first_name,
+                "last_name": last_name,
+                "role": role,
+                "parent_trainer": trainer_id,
+                "timezone": timezone,
+                "auto_post_workouts": True,
+                "is_active": True,
+                "referral_code": referral_code,
+                "joined_group_at": now if trainer_id else None,
+                "created_at": now,
+            }
+            await self._users.insert(document, session=session)
+            if role == TRAINER:
+                await self._events.add_community(new_id, epoch=epoch, session=session)
+            return User.of(document)
+
+        while True:
+            try:
+                return await self._database.transact(write)
+            except Duplicate as error:
+                if error.key != "_id" or user_id is not None:
+                    raise
+
+    async def update(self, user_id: int, changes: Mapping[str, object]) -> User:
+        """Set some fields of an active account and give it as it is now. Raises ``Gone``."""
+        document = await self._users.change({"_id": user_id, "is_active": True}, {"$set": dict(changes)})
+        if document is None:
+            raise Gone("user")
+        return User.of(document)
+
+    async def set_password(self, user_id: int, password_hash: str, *, spare_session: str | None) -> list[str]:
+        """Change the password and end all sessions but ``spare_session``: the ids of those ended. Atomic.
+
+        Links to set a password end too. Raises ``Gone`` for an account that is not active.
+        """
+
+        async def write(session: Session) -> list[str]:
+            change = {"$set": {"password_hash": password_hash}}
+            if not await self._users.update({"_id": user_id, "is_active": True}, change, session=session):
+                raise Gone("user")
+            await self._resets.delete_many({"user_id": user_id}, session=session)
+            return await self._end_sessions(user_id, spare_session, session)
+
+        return await self._database.transact(write)
+
+    async def _end_sessions(self, user_id: int, spare_session: str | None, session: Session) -> list[str]:
+        live = await self._sessions.find(
+            {"user_id": user_id, "revoked_at": None, "_id": {"$ne": spare_session}},
+            fields=["_id"],
+            session=session,
+        )
+        ended = [str(each["_id"]) for each in live]
+        await self._sessions.update_many(
+            {"_id": {"$in": ended}}, {"$set": {"revoked_at": self._clock.now()}}, session=session
+        )
+        return ended
+
+    async def trainees(self, trainer_id: int, request: PageRequest) -> Page[User]:
+        """Give a page of the trainer's trainees, newest account first, by one indexed query."""
+        condition, direction = bounds(request, newest_first=True)
+        where: dict[str, object] = {"parent_trainer": trainer_id}
+        if condition:
+            where["_id"] = condition
+        documents = await self._users.find(where, sort=[("_id", direction)], limit=request.size + 1)
+        return cut([User.of(document) for document in documents], request, lambda user: user.id)
+
+    async def leave_group(self, user_id: int, trainer_id: int) -> bool:
+        """Take a trainee out of that trainer's group; False when they were not in it."""
+        return await self._users.update(
+            {"_id": user_id, "parent_trainer": trainer_id},
+            {"$set": {"parent_trainer": None, "joined_group_at": None}},
+        )
+
+    async def erase(self, user: User) -> None:
+        """Deactivate an account, take its personal data away and end its sessions. Atomic.
+
+        The address is free again. A trainer's trainees leave the group with them, and their invites end. Posts
+        and comments stay, with an author who has no name any more. Doing it twice changes nothing more.
+        """
+
+        async def write(session: Session) -> None:
+            now = self._clock.now()
+            await self._users.update(
+                {"_id": user.id},
+                {
+                    "$unset": dict.fromkeys(PERSONAL_FIELDS, ""),
+                    "$set": {"is_active": False, "parent_trainer": None, "deleted_at": now},
+                },
+                session=session,
+            )
+            for table in (self._sessions, self._resets, self._idempotency):
+                await table.delete_many({"user_id": user.id}, session=session)
+            if user.role == TRAINER:
+                await self._invites.revoke_all(user.id, at=now, session=session)
+                await self._users.update_many(
+                    {"parent_trainer": user.id},
+                    {"$set": {"parent_trainer": None, "joined_group_at": None}},
+                    session=session,
+                )
+
+        await self._database.transact(write)
+
+    async def is_empty(self) -> bool:
+        """Whether nobody has an account yet."""
+        return await self._users.is_empty()
