@@ -1,0 +1,172 @@
+"""Accounts: registration, one's own profile, passwords, and leaving for good.
+
+Logging in and tokens are the business of ``community.sessions``; who is in which group that of ``trainees``.
+"""
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+
+from community import passwords
+from community.actor import Actor
+from community.errors import Invalid, NotFound
+from community.invites import normalised
+from community.tokens import digest
+from config.deps import Deps
+from push import letters
+from realtime.close_codes import BAD_TOKEN, NO_GROUP
+from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
+from store.errors import Duplicate, Gone
+from store.records import TRAINER, User
+
+RESET_FOR = timedelta(hours=1)
+TAKEN = {"email": ["Email already in use."]}
+WRONG_PASSWORD = {"current_password": ["Invalid password."]}
+BAD_LINK = {"token": ["This link is invalid or expired."]}
+
+
+def new_epoch() -> str:
+    """Give a name for a room's numbering; another one means that positions of before are worth nothing."""
+    return secrets.token_hex(4)
+
+
+async def register(
+    deps: Deps,
+    *,
+    email: str,
+    password: str,
+    first_name: str,
+    last_name: str,
+    role: str,
+    timezone: str,
+    invite_code: str | None = None,
+    referral_code: str | None = None,
+    reserved_id: int | None = None,
+) -> User:
+    """Make an account; a trainer's group comes with it, a trainee's invite is used up with it. Atomic.
+
+    ``referral_code`` is remembered as it came and never stops anybody. Raises ``Invalid`` for a weak password,
+    a taken address, and an invite that cannot be used.
+    """
+    wrong = passwords.problems(password, personal=(email, first_name, last_name))
+    if wrong:
+        raise Invalid({"password": wrong})
+    if await deps.store.users.by_email(email) is not None and reserved_id is None:
+        raise Invalid(TAKEN)
+    password_hash = await deps.hashing.hash(password)
+    try:
+        return await deps.store.users.add(
+            email=email,
+            password_hash=password_hash,
+            first_name=first_name,
+            last_name=last_name,
+            role=role,
+            timezone=timezone,
+            epoch=new_epoch(),
+            invite_code=normalised(invite_code) if invite_code else None,
+            referral_code=referral_code,
+            user_id=reserved_id,
+        )
+    except Duplicate as error:
+        written = await deps.store.users.get(reserved_id) if reserved_id is not None else None
+        if written is not None:
+            return written
+        raise Invalid(TAKEN) from error
+    except Gone as error:
+        raise Invalid({"invite_code": ["Invalid or expired invite code."]}) from error
+
+
+async def update_account(deps: Deps, actor: Actor, *, changes: Mapping[str, object]) -> User:
+    """Change one's own profile and give it; others see a new name at once."""
+    if not changes:
+        return actor.user
+    try:
+        user = await deps.store.users.update(actor.id, changes)
+    except Gone as error:
+        raise NotFound from error
+    deps.realtime.control(AuthorChanged(user_id=actor.id))
+    return user
+
+
+async def delete_account(deps: Deps, actor: Actor, *, current_password: str) -> None:
+    """End one's own account: log-ins and sockets at once, then all personal data. Atomic in the database.
+
+    Posts and comments stay as "Deleted user". A trainer's group dissolves. Raises ``Invalid`` for a wrong
+    password.
+    """
+    await _confirm_password(deps, actor, current_password)
+    await deps.store.users.erase(actor.user)
+    deps.realtime.control(UserClosed(user_id=actor.id, code=BAD_TOKEN))
+    deps.realtime.control(AuthorChanged(user_id=actor.id))
+    if actor.role == TRAINER:
+        deps.realtime.control(GroupClosed(community_id=actor.id, code=NO_GROUP))
+
+
+async def set_password(deps: Deps, actor: Actor, *, current_password: str, new_password: str) -> None:
+    """Change one's own password; all other sessions end. Raises ``Invalid``."""
+    await _confirm_password(deps, actor, current_password)
+    await _change_password(deps, actor.user, new_password, spare_session=actor.session_id)
+
+
+async def request_reset(deps: Deps, *, email: str, public_url: str) -> None:
+    """Mail a link to set a new password, if that address has an account; returns the same way in any case.
+
+    The link starts with ``public_url``, is good for an hour and once, and only its digest is stored.
+    """
+    user = await deps.store.users.by_email(email)
+    token = secrets.token_urlsafe(32)
+    # An unknown address costs the same write, so that time does not tell who has an account.
+    await deps.store.password_resets.add(
+        digest=digest(token), user_id=user.id if user else 0, expires_at=deps.clock.now() + RESET_FOR
+    )
+    if user is not None:
+        link = f"{public_url}/password/reset/confirm?uid={user.id}&token={token}"
+        minutes = int(RESET_FOR.total_seconds() // 60)
+        deps.push.accept(
+            letters.password_reset(
+                to=user.email, first_name=user.first_name, link=link, valid_minutes=minutes
+            )
+        )
+
+
+async def confirm_reset(deps: Deps, *, uid: str, token: str, new_password: str) -> None:
+    """Set a new password by a mailed link and end all sessions; of two at once, one succeeds.
+
+    Raises ``Invalid`` for a link that is not (any more) good, and for a weak password, which leaves it good.
+    """
+    user_id = int(uid) if uid.isascii() and uid.isdigit() and len(uid) <= 16 else 0
+    user = await deps.store.users.get(user_id)
+    good = await deps.store.password_resets.exists(digest=digest(token), user_id=user_id)
+    if user is None or not good:
+        raise Invalid(BAD_LINK)
+    try:
+        await _change_password(deps, user, new_password, reset_digest=digest(token))
+    except Gone as error:
+        raise Invalid(BAD_LINK) from error
+
+
+async def _confirm_password(deps: Deps, actor: Actor, current_password: str) -> None:
+    # The actor may be a second old, the hash must not be.
+    user = await deps.store.users.get(actor.id)
+    if user is None or not await deps.hashing.verify(user.password_hash, current_password):
+        raise Invalid(WRONG_PASSWORD)
+
+
+async def _change_password(
+    deps: Deps,
+    user: User,
+    password: str,
+    *,
+    spare_session: str | None = None,
+    reset_digest: str | None = None,
+) -> None:
+    wrong = passwords.problems(password, personal=(user.email, user.first_name, user.last_name))
+    if wrong:
+        raise Invalid({"new_password": wrong})
+    password_hash = await deps.hashing.hash(password)
+    ended = await deps.store.users.set_password(
+        user.id, password_hash, spare_session=spare_session, reset_digest=reset_digest
+    )
+    for session_id in ended:
+        deps.realtime.control(SessionClosed(session_id=session_id, code=BAD_TOKEN))
+    deps.push.accept(letters.password_changed(to=user.email, first_name=user.first_name))

@@ -1,0 +1,169 @@
+"""Logging in, staying logged in, logging out, and turning an access token into an actor.
+
+A session is one log-in on one device and the family of its refresh tokens. Accounts are changed elsewhere.
+"""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+from community.actor import Actor
+from community.errors import BadCredentials, BadToken, TokenReused
+from community.tokens import ACCESS, REFRESH, REFRESH_FOR, REFRESH_IDLE_FOR, Claims, Pair, digest
+from config.clock import Clock
+from config.deps import Deps
+from realtime.close_codes import BAD_TOKEN
+from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
+from store.records import User
+from store.sessions import Sessions
+
+# A phone that lost the answer asks again within seconds; later, somebody else holds the token.
+GRACE = timedelta(seconds=10)
+# An ended session is refused within a second even where the message about it was lost.
+KEPT_SECONDS = 1.0
+# About 1.5 KB an entry.
+CAPACITY = 20_000
+
+
+class Actors:
+    """Live sessions with their people, kept in the process for up to a second."""
+
+    def __init__(self, sessions: Sessions, clock: Clock) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[float, User]] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[User | None]] = {}
+        self._changes = 0
+
+    async def user_of(self, session_id: str, *, fresh: bool = False) -> User | None:
+        """Give the owner of a session that has not ended, else None; ``fresh`` asks the database in any case."""
+        entry = self._known.get(session_id)
+        if entry is not None and not fresh and entry[0] > self._clock.monotonic():
+            return entry[1]
+        if fresh:
+            return await self._load(session_id)
+        # Requests that a phone sends side by side share one query.
+        task = self._loading.get(session_id)
+        if task is None:
+            task = asyncio.ensure_future(self._load(session_id))
+            self._loading[session_id] = task
+            task.add_done_callback(lambda _: self._loading.pop(session_id, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, session_id: str) -> User | None:
+        before = self._changes
+        until = self._clock.monotonic() + KEPT_SECONDS
+        found = await self._sessions.with_user(session_id)
+        if found is None:
+            self._known.pop(session_id, None)
+            return None
+        user = found[1]
+        # What was read before a change must not be kept after it.
+        if self._changes == before:
+            self._known[session_id] = (until, user)
+            self._known.move_to_end(session_id)
+            if len(self._known) > CAPACITY:
+                self._known.popitem(last=False)
+        return user
+
+    def hear(self, message: object) -> None:
+        """Forget whoever a message is about; what passes about content is not for here."""
+        if isinstance(message, SessionClosed):
+            self._forget({message.session_id})
+        elif isinstance(message, UserClosed | AuthorChanged):
+            self._forget({sid for sid, (_, user) in self._known.items() if user.id == message.user_id})
+        elif isinstance(message, GroupClosed):
+            group = message.community_id
+            self._forget({sid for sid, (_, user) in self._known.items() if user.community_id == group})
+
+    def _forget(self, session_ids: set[str]) -> None:
+        self._changes += 1
+        for session_id in session_ids:
+            self._known.pop(session_id, None)
+            self._loading.pop(session_id, None)
+
+
+def _expiry(created_at: datetime, rotated_at: datetime) -> datetime:
+    return min(created_at + REFRESH_FOR, rotated_at + REFRESH_IDLE_FOR)
+
+
+async def log_in(deps: Deps, *, email: str, password: str) -> Pair:
+    """Check the password and start a session. Raises ``BadCredentials``, and ``Busy`` when too many log in.
+
+    Takes the same time for an unknown address: a hash is verified in any case.
+    """
+    user = await deps.store.users.by_email(email)
+    right = await deps.hashing.verify(user.password_hash if user else None, password)
+    if user is None or not right or not user.is_active:
+        raise BadCredentials
+    now = deps.clock.now()
+    session_id = secrets.token_hex(16)
+    expires_at = _expiry(now, now)
+    pair = deps.tokens.pair_of(session_id, user.id, 1, now, expires_at)
+    await deps.store.sessions.add(
+        session_id=session_id,
+        user_id=user.id,
+        refresh_digest=digest(pair.refresh),
+        at=now,
+        expires_at=expires_at,
+    )
+    return pair
+
+
+async def refresh(deps: Deps, *, token: str) -> Pair:
+    """Exchange a refresh token for a new pair; it works once.
+
+    The immediate predecessor gives the same pair again for 10 s after its exchange. Any other use of an
+    exchanged token ends the whole family on all sockets and raises ``TokenReused``. Raises ``BadToken``.
+    """
+    claims = deps.tokens.read(token, token_type=REFRESH)
+    session = await deps.store.sessions.get(claims.session_id)
+    if session is None or session.revoked_at is not None:
+        raise BadToken
+    now = deps.clock.now()
+    expires_at = _expiry(session.created_at, now)
+    fresh = deps.tokens.pair_of(session.id, session.user_id, session.generation + 1, now, expires_at)
+    rotated = await deps.store.sessions.rotate(
+        session, digest=digest(token), fresh_digest=digest(fresh.refresh), at=now, expires_at=expires_at
+    )
+    if rotated is not None:
+        return fresh
+    # Not the newest (any more): perhaps the same phone asked twice.
+    rotated = await deps.store.sessions.rotated_from(session.id, digest(token))
+    if rotated is not None and now - rotated.rotated_at <= GRACE:
+        return deps.tokens.pair(rotated)
+    await _end(deps, session.id)
+    raise TokenReused
+
+
+async def log_out(deps: Deps, actor: Actor, *, token: str) -> None:
+    """End the family of one's own refresh token. Raises ``BadToken``."""
+    claims = deps.tokens.read(token, token_type=REFRESH)
+    if claims.user_id != actor.id:
+        raise BadToken
+    await _end(deps, claims.session_id)
+
+
+async def _end(deps: Deps, session_id: str) -> None:
+    await deps.store.sessions.revoke(session_id)
+    deps.realtime.control(SessionClosed(session_id=session_id, code=BAD_TOKEN))
+
+
+async def verify(deps: Deps, *, token: str) -> None:
+    """Return if the token, of either kind, is good and its session has not ended. Raises ``BadToken``."""
+    claims = deps.tokens.read(token)
+    if await deps.actors.user_of(claims.session_id) is None:
+        raise BadToken
+
+
+async def authenticate(deps: Deps, token: str, *, fresh: bool = False) -> Actor:
+    """Give the actor behind an access token. Raises ``BadToken``.
+
+    ``fresh`` asks the database instead of what was known up to a second ago: for sockets, which last hours.
+    """
+    claims: Claims = deps.tokens.read(token, token_type=ACCESS)
+    user = await deps.actors.user_of(claims.session_id, fresh=fresh)
+    if user is None or user.id != claims.user_id:
+        raise BadToken
+    return Actor(user=user, session_id=claims.session_id, expires_at=claims.expires_at)

@@ -1,0 +1,27 @@
+"""A trainer's group: who is in it, and taking somebody out.
+
+Joining is part of registration.
+"""
+
+from community.actor import Actor
+from community.errors import NotFound
+from config.deps import Deps
+from realtime.close_codes import NO_GROUP
+from realtime.events import AuthorChanged, UserClosed
+from store.pages import Page, PageRequest
+from store.records import User
+
+
+async def list_trainees(deps: Deps, actor: Actor, request: PageRequest) -> Page[User]:
+    return await deps.store.users.trainees(actor.id, request)
+
+
+async def remove_trainee(deps: Deps, actor: Actor, user_id: int) -> None:
+    """Take a trainee out of the actor's group; their live connections close at once.
+
+    What they wrote stays. Raises ``NotFound`` for anybody who is not in the actor's group.
+    """
+    if not await deps.store.users.leave_group(user_id, actor.id):
+        raise NotFound("Trainee not found.")
+    deps.realtime.control(UserClosed(user_id=user_id, code=NO_GROUP))
+    deps.realtime.control(AuthorChanged(user_id=user_id))

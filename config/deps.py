@@ -1,0 +1,39 @@
+"""The one typed container of everything an operation needs from outside.
+
+It is filled by ``open_deps`` in ``server.py`` and frozen; nothing in the server is reached through a module's
+global. The names below are types only: at run time this module imports nothing of the product, so that every
+folder may import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from community.passwords import Hashing
+    from community.people import People
+    from community.sessions import Actors
+    from community.tokens import Tokens
+    from config.clock import Clock
+    from config.metrics import Metrics
+    from config.settings import Settings
+    from push.outbox import Outbox
+    from realtime.hub import Hub
+    from store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """What ``open_deps`` opened; a test swaps parts with ``dataclasses.replace``."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    store: Store
+    realtime: Hub
+    push: Outbox
+    hashing: Hashing
+    tokens: Tokens
+    actors: Actors
+    people: People

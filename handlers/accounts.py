@@ -1,0 +1,117 @@
+"""Registration, one's own account, and passwords."""
+
+from community import accounts, present
+from handlers.base import ApiHandler
+from handlers.endpoint import ANY_USER, PUBLIC, Endpoint, endpoint
+from handlers.schemas import accounts as schemas
+
+TAG = "Account"
+
+
+class UsersHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Register as a trainer or a trainee.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.Registration(),
+            answers={201: schemas.Account()},
+            errors=(503,),
+            creates=True,
+        )
+    )
+    async def post(self) -> None:
+        fields = self.load()
+
+        async def make(reserved_id: int | None) -> present.Json:
+            return present.account(await accounts.register(self.deps, **fields, reserved_id=reserved_id))
+
+        await self.create(make)
+
+
+class MeHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="One's own account.",
+            roles=ANY_USER,
+            tag=TAG,
+            answers={200: schemas.OwnAccount()},
+        )
+    )
+    async def get(self) -> None:
+        self.reply(present.own_account(self.actor.user))
+
+    @endpoint(
+        Endpoint(
+            summary="Change one's own account; fields that are left out stay.",
+            roles=ANY_USER,
+            tag=TAG,
+            body=schemas.AccountChanges(),
+            answers={200: schemas.OwnAccount()},
+            errors=(404,),
+        )
+    )
+    async def patch(self) -> None:
+        changed = await accounts.update_account(self.deps, self.actor, changes=self.load())
+        self.reply(present.own_account(changed))
+
+    @endpoint(
+        Endpoint(
+            summary="Delete one's own account and personal data; posts and comments stay as “Deleted user”.",
+            roles=ANY_USER,
+            tag=TAG,
+            body=schemas.CurrentPassword(),
+            answers={204: None},
+            errors=(503,),
+        )
+    )
+    async def delete(self) -> None:
+        await accounts.delete_account(self.deps, self.actor, **self.load())
+        self.reply_empty()
+
+
+class SetPasswordHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Change one's own password; other sessions end.",
+            roles=ANY_USER,
+            tag=TAG,
+            body=schemas.PasswordChange(),
+            answers={204: None},
+            errors=(503,),
+        )
+    )
+    async def post(self) -> None:
+        await accounts.set_password(self.deps, self.actor, **self.load())
+        self.reply_empty()
+
+
+class ResetPasswordHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Mail a link to set a new password; the answer is the same for unknown addresses.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.PasswordReset(),
+            answers={204: None},
+        )
+    )
+    async def post(self) -> None:
+        await accounts.request_reset(self.deps, email=self.load()["email"], public_url=self.base_url)
+        self.reply_empty()
+
+
+class ConfirmResetHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Set a new password with what the mailed link carries; all sessions end.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.PasswordResetConfirmation(),
+            answers={204: None},
+            errors=(503,),
+        )
+    )
+    async def post(self) -> None:
+        await accounts.confirm_reset(self.deps, **self.load())
+        self.reply_empty()

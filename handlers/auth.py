@@ -1,0 +1,74 @@
+"""Logging in, staying logged in, logging out."""
+
+from community import sessions
+from community.tokens import Pair
+from handlers.base import ApiHandler
+from handlers.endpoint import ANY_USER, PUBLIC, Endpoint, endpoint
+from handlers.schemas import accounts as schemas
+
+TAG = "Log-in"
+
+
+def _pair(pair: Pair) -> dict[str, str]:
+    return {"access": pair.access, "refresh": pair.refresh}
+
+
+class CreateTokensHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Log in: a pair of tokens for an e-mail address and a password.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.Credentials(),
+            answers={200: schemas.TokenPair()},
+            errors=(401, 503),
+        )
+    )
+    async def post(self) -> None:
+        self.reply(_pair(await sessions.log_in(self.deps, **self.load())))
+
+
+class RefreshTokensHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Exchange a refresh token for a new pair. It works once; within 10 s it gives the same pair.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.RefreshToken(),
+            answers={200: schemas.TokenPair()},
+            errors=(401,),
+        )
+    )
+    async def post(self) -> None:
+        self.reply(_pair(await sessions.refresh(self.deps, token=self.load()["refresh"])))
+
+
+class VerifyTokenHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Whether a token, of either kind, is good.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.AnyToken(),
+            answers={200: schemas.Empty()},
+            errors=(401,),
+        )
+    )
+    async def post(self) -> None:
+        await sessions.verify(self.deps, token=self.load()["token"])
+        self.reply({})
+
+
+class LogoutHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Log out: the refresh token's whole family ends, its sockets close.",
+            roles=ANY_USER,
+            tag=TAG,
+            body=schemas.RefreshToken(),
+            answers={204: None},
+        )
+    )
+    async def post(self) -> None:
+        await sessions.log_out(self.deps, self.actor, token=self.load()["refresh"])
+        self.reply_empty()

@@ -1,0 +1,67 @@
+"""The feed: posts, reactions and comments, input and output."""
+
+from marshmallow import fields, validate
+
+from handlers.schemas.fields import Choice, Id, Input, Output, Text, Timestamp
+from store.records import REACTION_TYPES
+
+COUNT = validate.Range(min=0)
+
+
+class Author(Output):
+    id = Id()
+    first_name = fields.String()
+    last_name = fields.String()
+    profile_image = fields.String(allow_none=True)
+
+
+class ReactionCounts(Output):
+    fire = fields.Integer(validate=COUNT)
+    thumbs_up = fields.Integer(validate=COUNT)
+    heart = fields.Integer(validate=COUNT)
+
+
+class NewPost(Input):
+    content = Text(most=5000, required=True)
+    content_format = Choice("plain", "markdown", load_default="plain")
+
+
+class Post(Output):
+    id = Id()
+    author = fields.Nested(Author)
+    content = fields.String()
+    content_format = Choice("plain", "markdown")
+    post_type = Choice("text", "workout_completed", "achievement")
+    image_url = fields.String(allow_none=True)
+    reactions = fields.Nested(ReactionCounts)
+    user_reactions = fields.List(Choice(*REACTION_TYPES))
+    comment_count = fields.Integer(validate=COUNT)
+    created_at = Timestamp()
+
+
+class NewReaction(Input):
+    reaction_type = Choice(*REACTION_TYPES, required=True)
+
+
+class ReactionState(Output):
+    reaction_type = Choice(*REACTION_TYPES)
+    active = fields.Boolean()
+    reactions = fields.Nested(ReactionCounts)
+    user_reactions = fields.List(Choice(*REACTION_TYPES))
+
+
+class Reaction(Output):
+    user = fields.Nested(Author)
+    reaction_type = Choice(*REACTION_TYPES)
+    created_at = Timestamp()
+
+
+class NewComment(Input):
+    content = Text(most=500, required=True)
+
+
+class Comment(Output):
+    id = Id()
+    author = fields.Nested(Author)
+    content = fields.String()
+    created_at = Timestamp()

@@ -1,0 +1,152 @@
+"""Fields that several schemas share, with messages in Django REST Framework's words."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import available_timezones
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+REQUIRED = {"required": "This field is required.", "null": "This field may not be null."}
+TIME_ZONES = frozenset(available_timezones())
+
+
+class Input(Schema):
+    """Base of what comes in: a field that is not known is refused by name."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class Output(Schema):
+    """Base of what goes out; it only documents and is never loaded."""
+
+
+class Text(fields.String):
+    """Text without space around it, with between ``least`` and ``most`` characters."""
+
+    def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
+        self._least = least
+        error = f"Ensure this field has no more than {most} characters."
+        super().__init__(
+            validate=[validate.Length(min=least or None), validate.Length(max=most, error=error)],
+            error_messages={**REQUIRED, "invalid": "Not a valid string."},
+            **options,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs).strip()
+        if not text and self._least:
+            raise ValidationError("This field may not be blank.")
+        return text
+
+
+class Secret(fields.String):
+    """A password or token as typed: spaces count. Length is judged by the operation, up to a sane bound."""
+
+    def __init__(self, *, most: int = 4096, **options: Any) -> None:
+        error = f"Ensure this field has no more than {most} characters."
+        super().__init__(
+            required=True,
+            validate=[
+                validate.Length(min=1, error="This field may not be blank."),
+                validate.Length(max=most, error=error),
+            ],
+            error_messages={**REQUIRED, "invalid": "Not a valid string."},
+            **options,
+        )
+
+
+class Email(fields.Email):
+    """An address of at most 254 characters (RFC 5321, 4.5.3.1.3)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            validate=validate.Length(max=254, error="Ensure this field has no more than 254 characters."),
+            error_messages={**REQUIRED, "invalid": "Enter a valid email address."},
+            **options,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if isinstance(value, str):
+            value = value.strip()
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Choice(fields.String):
+    """One of a few words."""
+
+    def __init__(self, *choices: str, **options: Any) -> None:
+        said = '"{input}" is not a valid choice.'
+        super().__init__(
+            validate=validate.OneOf(choices, error=said),
+            error_messages={**REQUIRED, "invalid": "Not a valid string."},
+            **options,
+        )
+
+
+class TimeZone(fields.String):
+    """A name of the IANA time zone database."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(error_messages={**REQUIRED, "invalid": "Not a valid string."}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        name: str = super()._deserialize(value, attr, data, **kwargs)
+        if name not in TIME_ZONES:
+            raise ValidationError("Not a time zone. Use a name such as Europe/Vienna.")
+        return name
+
+
+class Flag(fields.Boolean):
+    """JSON true or false and nothing that looks like it."""
+
+    truthy = {True}  # noqa: RUF012 - marshmallow's own way to say it
+    falsy = {False}  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(error_messages={**REQUIRED, "invalid": "Must be a valid boolean."}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class FutureTime(fields.AwareDateTime):
+    """A time to come, in UTC and whole milliseconds."""
+
+    def __init__(self, **options: Any) -> None:
+        said = "Use ISO 8601 with an offset, such as 2026-11-21T09:17:03.123Z."
+        super().__init__(
+            format="iso",
+            default_timezone=UTC,
+            error_messages={**REQUIRED, "invalid": said},
+            **options,
+        )
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> datetime:
+        found: datetime = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            found = found.astimezone(UTC)
+        except (OverflowError, ValueError) as error:
+            raise self.make_error("invalid", input=value) from error
+        if found <= datetime.now(UTC):
+            raise ValidationError("Must be in the future.")
+        return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
+class Id(fields.Integer):
+    """An id as it goes out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(min=1, max=2**53 - 1), **options)
+
+
+class Timestamp(fields.String):
+    """A time as it goes out: ``2026-11-21T09:17:03.123Z``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"format": "date-time"}, **options)
