@@ -149,9 +149,13 @@ class StoredFacts:
             return comment_deleted(record)
         if record.kind == POST_CREATED:
             post = posts.get(record.post_id)
-            return post and post_created(record, present.post(post, authors[post.author_id], ()))
+            if post is None:
+                return None
+            return post_created(record, present.post(post, authors[post.author_id], ()))
         comment = comments.get(record.comment_id or 0)
-        return comment and comment_added(record, present.comment(comment, authors[comment.author_id]))
+        if comment is None:
+            return None
+        return comment_added(record, present.comment(comment, authors[comment.author_id]))
 
     async def levels_since(
         self, community_id: int, at: datetime, limit: int

@@ -4,6 +4,7 @@ from community import present
 from community.access import deletable_post, own_community, readable_post
 from community.actor import Actor
 from community.errors import NotFound
+from community.feed_pages import FeedView
 from community.facts import post_created, post_deleted
 from community.reactions import in_order
 from config.deps import Deps
@@ -12,19 +13,29 @@ from store.pages import Page, PageRequest
 from store.records import Post
 
 
-async def list_posts(deps: Deps, actor: Actor, request: PageRequest) -> Page[present.Json]:
-    """Give a page of the actor's group's feed, newest first; empty for somebody without a group.
+async def list_posts(deps: Deps, actor: Actor, request: PageRequest) -> FeedView:
+    """Give a page of the actor's group's feed, newest first, and the room's position read before it.
 
-    Two queries: the posts and the actor's own reactions. Names come from memory.
+    Somebody without a group gets an empty page and no position. What is the same for all members, and on the
+    first page the actor's own part too, comes from memory while nothing changes.
     """
     if actor.community_id is None:
-        return Page((), None, None)
-    page = await deps.store.posts.page(actor.community_id, request)
-    if not page.items:
-        return Page((), page.next, page.previous)
-    own = await deps.store.reactions.own(actor.id, [post.id for post in page.items])
-    authors = await deps.people.authors(post.author_id for post in page.items)
-    return page.map(lambda post: present.post(post, authors[post.author_id], in_order(own.get(post.id, []))))
+        return FeedView(None, Page((), None, None))
+    group_page = await deps.feed_pages.group_page(actor.community_id, request)
+    view = deps.feed_pages.view(actor.community_id, actor.id, group_page)
+    if view is None:
+        posts = group_page.posts
+        own = (
+            await deps.store.reactions.own(actor.id, [post.id for post in posts.items]) if posts.items else {}
+        )
+        shown = posts.map(
+            lambda post: present.post(
+                post, group_page.authors[post.author_id], in_order(own.get(post.id, []))
+            )
+        )
+        view = FeedView(group_page.position, shown)
+        deps.feed_pages.keep_view(actor.community_id, actor.id, group_page, view)
+    return view
 
 
 async def get_post(deps: Deps, actor: Actor, post_id: int) -> present.Json:

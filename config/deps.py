@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from community.feed_pages import FeedPages
     from community.passwords import Hashing
     from community.people import People
     from community.sessions import Actors
     from community.tokens import Tokens
     from config.clock import Clock
+    from config.lifecycle import Lifecycle
     from config.metrics import Metrics
     from config.settings import Settings
     from push.outbox import Outbox
@@ -30,6 +32,7 @@ class Deps:
     settings: Settings
     clock: Clock
     metrics: Metrics
+    lifecycle: Lifecycle
     store: Store
     realtime: Hub
     push: Outbox
@@ -37,3 +40,4 @@ class Deps:
     tokens: Tokens
     actors: Actors
     people: People
+    feed_pages: FeedPages

@@ -56,6 +56,7 @@ class ApiHandler(RequestHandler):
 
     deps: Deps
     route: str
+    _counted = False
     # Set by `prepare` for endpoints with roles; those without must not read it.
     actor: Actor
 
@@ -83,6 +84,8 @@ class ApiHandler(RequestHandler):
 
     async def prepare(self) -> None:
         request_id.set(self.request_id)
+        self._counted = True
+        self.deps.lifecycle.request_started()
         self._allow_origin()
         method = str(self.request.method)
         if method == "OPTIONS":
@@ -94,6 +97,10 @@ class ApiHandler(RequestHandler):
             self.actor = await authenticate(self.deps, self._bearer())
             if self.actor.role not in declared.roles:
                 raise Forbidden
+
+    def on_finish(self) -> None:
+        if self._counted:
+            self.deps.lifecycle.request_finished()
 
     def _bearer(self) -> str:
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -265,7 +272,11 @@ def etag_of(body: bytes) -> str:
 def _flat(messages: object) -> dict[str, list[str]]:
     """Give marshmallow's messages as the contract's flat ``{"field": ["message", …]}``."""
     if not isinstance(messages, Mapping):
-        return {"non_field_errors": [str(each) for each in messages] if isinstance(messages, list) else [str(messages)]}
+        return {
+            "non_field_errors": [str(each) for each in messages]
+            if isinstance(messages, list)
+            else [str(messages)]
+        }
     flat: dict[str, list[str]] = {}
     for field, said in messages.items():
         name = "non_field_errors" if field == "_schema" else str(field)

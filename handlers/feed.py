@@ -1,7 +1,9 @@
 """The group's feed: posts, reactions, comments."""
 
+import orjson
+
 from community import comments, posts, present, reactions
-from handlers.base import ApiHandler
+from handlers.base import ApiHandler, etag_of
 from handlers.endpoint import GROUP, Endpoint, endpoint
 from handlers.paging import listed, page_request
 from handlers.schemas import feed as schemas
@@ -20,15 +22,24 @@ class FeedHandler(ApiHandler):
             query=PageQuery(),
             answers={200: page_of(schemas.Post)},
             cached=True,
-            headers={POSITION: "Where to connect the live feed from (`since`) so that nothing falls between."},
+            headers={
+                POSITION: "Where to connect the live feed from (`since`) so that nothing falls between."
+            },
         )
     )
     async def get(self) -> None:
         request = page_request(self)
-        position, page = await posts.list_posts(self.deps, self.actor, request)
-        if position is not None:
-            self.set_header(POSITION, str(position))
-        self.reply(listed(self, page, request))
+        view = await posts.list_posts(self.deps, self.actor, request)
+        if view.position is not None:
+            self.set_header(POSITION, str(view.position))
+        # Links carry the address that was asked, so what is kept is kept by it.
+        address = f"{self.base_url}{self.request.path}"
+        encoded = view.encoded.get(address)
+        if encoded is None:
+            view.encoded.clear()  # one address is enough; a client may claim any
+            body = orjson.dumps(listed(self, view.page, request))
+            encoded = view.encoded[address] = (body, etag_of(body))
+        self.reply_bytes(encoded[0], etag=encoded[1])
 
     @endpoint(
         Endpoint(
@@ -50,9 +61,7 @@ class FeedHandler(ApiHandler):
 
 
 class PostHandler(ApiHandler):
-    @endpoint(
-        Endpoint(summary="One post.", roles=GROUP, tag=TAG, answers={200: schemas.Post()}, cached=True)
-    )
+    @endpoint(Endpoint(summary="One post.", roles=GROUP, tag=TAG, answers={200: schemas.Post()}, cached=True))
     async def get(self, post_id: str) -> None:
         self.reply(await posts.get_post(self.deps, self.actor, self.id_of(post_id, "Post")))
 

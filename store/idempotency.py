@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from config.clock import Clock
 from store.database import Database
-from store.errors import Duplicate
+from store.errors import Duplicate, StoreUnavailable
 from store.ids import IdSource
 
 KEPT_FOR = timedelta(hours=24)
@@ -90,3 +90,11 @@ class Idempotency:
     async def release(self, key: str) -> None:
         """Give a claim back whose work was refused or failed before it changed anything."""
         await self._answers.delete({"_id": key, "status": None})
+
+    async def abandon(self, key: str) -> None:
+        """Let the next try take the claim over at once, with the same id: how the first one ended is unknown."""
+        change = {"$set": {"claimed_until": self._clock.now()}}
+        try:
+            await self._answers.update({"_id": key, "status": None}, change)
+        except StoreUnavailable:
+            pass  # the claim ends by itself

@@ -17,6 +17,7 @@ MAX_PAGE_SIZE = 50
 
 T = TypeVar("T")
 U = TypeVar("U")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,17 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[T_co]):
     """Some rows in the list's order and the cursors of its neighbours (None at an end)."""
 
-    items: tuple[T, ...]
+    items: tuple[T_co, ...]
     next: Cursor | None
     previous: Cursor | None
 
-    def map(self, convert: Callable[[T], U]) -> "Page[U]":
+    def map(self, convert: Callable[[T_co], U]) -> "Page[U]":
         return Page(tuple(convert(item) for item in self.items), self.next, self.previous)
 
 
-EMPTY: Page[object] = Page((), None, None)
 
 
 def bounds(request: PageRequest, *, newest_first: bool) -> tuple[dict[str, int], int]:

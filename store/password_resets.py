@@ -20,9 +20,3 @@ class PasswordResets:
         """Whether the link is this user's and still good."""
         where = {"_id": digest, "user_id": user_id, "expires_at": {"$gt": self._clock.now()}}
         return await self._resets.get(where, fields=["_id"]) is not None
-
-    async def take(self, *, digest: str, user_id: int) -> bool:
-        """Use a link up: True for exactly one caller, while it is good."""
-        return await self._resets.delete(
-            {"_id": digest, "user_id": user_id, "expires_at": {"$gt": self._clock.now()}}
-        )

@@ -115,13 +115,20 @@ class Users:
             raise Gone("user")
         return User.of(document)
 
-    async def set_password(self, user_id: int, password_hash: str, *, spare_session: str | None) -> list[str]:
+    async def set_password(
+        self, user_id: int, password_hash: str, *, spare_session: str | None, reset_digest: str | None = None
+    ) -> list[str]:
         """Change the password and end all sessions but ``spare_session``: the ids of those ended. Atomic.
 
-        Links to set a password end too. Raises ``Gone`` for an account that is not active.
+        A link named by ``reset_digest`` is used up by it, and all others end. Raises ``Gone`` where that link
+        was used meanwhile, and for an account that is not active.
         """
 
         async def write(session: Session) -> list[str]:
+            if reset_digest is not None and not await self._resets.delete(
+                {"_id": reset_digest}, session=session
+            ):
+                raise Gone("link")
             change = {"$set": {"password_hash": password_hash}}
             if not await self._users.update({"_id": user_id, "is_active": True}, change, session=session):
                 raise Gone("user")

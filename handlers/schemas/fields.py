@@ -34,7 +34,9 @@ class Text(fields.String):
             **options,
         )
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs).strip()
         if not text and self._least:
             raise ValidationError("This field may not be blank.")
@@ -67,7 +69,9 @@ class Email(fields.Email):
             **options,
         )
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
         if isinstance(value, str):
             value = value.strip()
         return super()._deserialize(value, attr, data, **kwargs)
@@ -91,7 +95,9 @@ class TimeZone(fields.String):
     def __init__(self, **options: Any) -> None:
         super().__init__(error_messages={**REQUIRED, "invalid": "Not a valid string."}, **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
         name: str = super()._deserialize(value, attr, data, **kwargs)
         if name not in TIME_ZONES:
             raise ValidationError("Not a time zone. Use a name such as Europe/Vienna.")
@@ -107,7 +113,9 @@ class Flag(fields.Boolean):
     def __init__(self, **options: Any) -> None:
         super().__init__(error_messages={**REQUIRED, "invalid": "Must be a valid boolean."}, **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value

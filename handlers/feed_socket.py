@@ -1,0 +1,137 @@
+"""The live feed's WebSocket: who may connect, to which room, and what a client that talks too much gets.
+
+What is sent, and when, is the hub's. Nothing a client sends is obeyed.
+"""
+
+import logging
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.websocket import WebSocketHandler
+
+from community.actor import Actor
+from community.errors import BadToken
+from community.sessions import authenticate
+from community.tokens import ACCESS
+from config.deps import Deps
+from config.log import request_id
+from realtime.close_codes import BAD_TOKEN, NO_GROUP, POLICY, TRY_LATER
+from realtime.connection import Connection
+from realtime.events import Position
+from store.errors import StoreUnavailable
+
+log = logging.getLogger("cohort.feed_socket")
+
+PROTOCOL = "cohort.v1"
+# A phone has nothing to say but control frames; these bound what a hostile one can make us read.
+MAX_FRAME_BYTES, MAX_FRAMES, FRAMES_SECONDS = 4096, 30, 60.0
+
+
+class FeedSocketHandler(WebSocketHandler):
+    deps: Deps
+    _connection: Connection | None = None
+
+    def initialize(self, deps: Deps) -> None:
+        self.deps = deps
+        self.request_id = secrets.token_hex(8)
+        self._frames = 0
+        self._frames_since = 0.0
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+
+    def prepare(self) -> None:
+        request_id.set(self.request_id)
+
+    def check_origin(self, origin: str) -> bool:
+        """Let browsers in from this host and the allowed origins; without an Origin it is a native app."""
+        if origin in self.deps.settings.allowed_origins:
+            return True
+        return urlsplit(origin).netloc.lower() == self.request.host.lower()
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        return PROTOCOL if PROTOCOL in subprotocols else None
+
+    async def open(self, *_: str, **__: str) -> None:
+        """Admit the client, or close with the code that tells it what to do."""
+        token = self._token()
+        since_text = self.get_query_argument("since", None)
+        # What upgraded the connection is not needed for the hours to come, and holds the token.
+        self.request.headers.clear()
+        self.request.uri = self.request.path
+        self.request.query = ""
+        self.request.query_arguments.clear()
+        self.request.arguments.clear()
+        if self.deps.realtime.is_full:
+            self.close(TRY_LATER, "full")
+            return
+        try:
+            claims = self.deps.tokens.read(token, token_type=ACCESS)
+        except BadToken:
+            self.close(BAD_TOKEN, "token")
+            return
+        connection = Connection(
+            self.ws_connection.stream,  # type: ignore[union-attr,arg-type]  # it is open
+            user_id=claims.user_id,
+            session_id=claims.session_id,
+            expires_at=claims.expires_at,
+            close=self.close,
+            ping=self._ping,
+        )
+        self._connection = connection
+        # Known under its user before membership is read, so that a removal meanwhile is not missed.
+        self.deps.realtime.register(connection)
+        await self._join(connection, token, since_text)
+
+    async def _join(self, connection: Connection, token: str, since_text: str | None) -> None:
+        try:
+            actor: Actor = await authenticate(self.deps, token, fresh=True)
+        except BadToken:
+            connection.close(BAD_TOKEN, "token")
+            return
+        except StoreUnavailable:
+            connection.close(TRY_LATER, "database")
+            return
+        if actor.community_id is None:
+            connection.close(NO_GROUP, "no group")
+            return
+        if connection.closing:
+            return
+        connection.community_id = actor.community_id
+        since = Position.parse(since_text) if since_text is not None else None
+        await self.deps.realtime.join(connection, since, asked=since_text is not None)
+
+    def _token(self) -> str:
+        """Give the token from wherever the client could put it; empty where there is none."""
+        headers = self.request.headers
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+        for offered in headers.get("Sec-WebSocket-Protocol", "").split(","):
+            if offered.strip().startswith("bearer."):
+                return offered.strip().removeprefix("bearer.")
+        return self.get_query_argument("token", "")
+
+    def _ping(self) -> None:
+        self.ping(b"")
+
+    def on_message(self, message: str | bytes) -> None:  # noqa: ARG002 - nothing a client sends is obeyed
+        now = self.deps.clock.monotonic()
+        if now - self._frames_since > FRAMES_SECONDS:
+            self._frames, self._frames_since = 0, now
+        self._frames += 1
+        if self._frames > MAX_FRAMES and self._connection is not None:
+            self._connection.close(POLICY, "flood")
+
+    def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - that it came is all
+        if self._connection is not None:
+            self._connection.on_pong()
+
+    def on_close(self) -> None:
+        if self._connection is not None:
+            self.deps.realtime.leave(self._connection)
+            self._connection = None
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        log.error("the feed's socket failed", exc_info=(typ, value, tb))

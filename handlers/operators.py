@@ -1,0 +1,97 @@
+"""What operators and their machines ask: is it alive, can it serve, how is it doing; and the contract itself."""
+
+from typing import Any
+
+from handlers import docs_page
+from handlers.base import ApiHandler
+from handlers.endpoint import PUBLIC, Endpoint, endpoint
+from handlers.schemas import operators as schemas
+from store.errors import StoreUnavailable
+
+TAG = "Operators"
+
+
+class HealthHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="The process answers.",
+            roles=PUBLIC,
+            tag=TAG,
+            answers={200: schemas.Health()},
+        )
+    )
+    async def get(self) -> None:
+        self.reply({"status": "ok"})
+
+
+class ReadyHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="This instance can serve: its database answers, and it is not going away.",
+            roles=PUBLIC,
+            tag=TAG,
+            answers={200: schemas.Readiness(), 503: schemas.Readiness()},
+        )
+    )
+    async def get(self) -> None:
+        missing = []
+        if self.deps.lifecycle.draining:
+            missing.append("draining")
+        try:
+            await self.deps.store.database.ping()
+        except StoreUnavailable:
+            missing.append("database")
+        status = 503 if missing else 200
+        self.reply({"status": "unavailable" if missing else "ready", "missing": missing}, status=status)
+
+
+class MetricsHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Figures for Prometheus.",
+            roles=PUBLIC,
+            tag=TAG,
+            answers={200: None},
+            media="text/plain",
+        )
+    )
+    async def get(self) -> None:
+        body, content_type = self.deps.metrics.render()
+        self.set_header("Content-Type", content_type)
+        self.write(body)
+
+
+class SchemaHandler(ApiHandler):
+    document: dict[str, Any]
+
+    def initialize(self, *, document: dict[str, Any], **rest: Any) -> None:  # type: ignore[override]
+        super().initialize(**rest)
+        self.document = document
+
+    @endpoint(
+        Endpoint(
+            summary="This contract as an OpenAPI 3.1 document.",
+            roles=PUBLIC,
+            tag=TAG,
+            answers={200: schemas.OpenApi()},
+            cached=True,
+        )
+    )
+    async def get(self) -> None:
+        self.reply(self.document)
+
+
+class DocsHandler(SchemaHandler):
+    @endpoint(
+        Endpoint(
+            summary="This contract as a page to read.",
+            roles=PUBLIC,
+            tag=TAG,
+            answers={200: None},
+            media="text/html",
+        )
+    )
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        self.write(docs_page.render(self.document))

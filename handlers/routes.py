@@ -1,0 +1,80 @@
+"""Every path of the server in one table, and the application made of it.
+
+A route whose handler does not say who may call it stops the server from starting.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from tornado.web import Application, RequestHandler
+
+from config.deps import Deps
+from handlers import accounts, auth, feed, operators, trainers
+from handlers.base import ApiHandler, NotFoundHandler
+from handlers.endpoint import Route, check
+from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
+from handlers.openapi import build_document
+
+VERSION = "0.1.0"
+SOCKET_PATH = r"/ws/community/feed/?"
+
+access_log = logging.getLogger("cohort.access")
+
+ROUTES: Sequence[Route] = (
+    Route("/api/auth/users/", accounts.UsersHandler, "users"),
+    Route("/api/auth/users/me/", accounts.MeHandler, "me"),
+    Route("/api/auth/users/set_password/", accounts.SetPasswordHandler, "set_password"),
+    Route("/api/auth/users/reset_password/", accounts.ResetPasswordHandler, "reset_password"),
+    Route("/api/auth/users/reset_password_confirm/", accounts.ConfirmResetHandler, "reset_password_confirm"),
+    Route("/api/auth/jwt/create/", auth.CreateTokensHandler, "jwt_create"),
+    Route("/api/auth/jwt/refresh/", auth.RefreshTokensHandler, "jwt_refresh"),
+    Route("/api/auth/jwt/verify/", auth.VerifyTokenHandler, "jwt_verify"),
+    Route("/api/auth/logout/", auth.LogoutHandler, "logout"),
+    Route("/api/trainer/invites/", trainers.InvitesHandler, "invites"),
+    Route("/api/trainer/invites/{invite_id}/", trainers.InviteHandler, "invite"),
+    Route("/api/trainer/trainees/", trainers.TraineesHandler, "trainees"),
+    Route("/api/trainer/trainees/{user_id}/", trainers.TraineeHandler, "trainee"),
+    Route("/api/community/feed/", feed.FeedHandler, "feed"),
+    Route("/api/community/feed/{post_id}/", feed.PostHandler, "post"),
+    Route("/api/community/feed/{post_id}/react/", feed.ReactHandler, "react"),
+    Route("/api/community/feed/{post_id}/reactions/", feed.ReactionsHandler, "reactions"),
+    Route("/api/community/feed/{post_id}/comments/", feed.CommentsHandler, "comments"),
+    Route("/api/community/feed/{post_id}/comments/{comment_id}/", feed.CommentHandler, "comment"),
+    Route("/healthz", operators.HealthHandler, "healthz"),
+    Route("/readyz", operators.ReadyHandler, "readyz"),
+    Route("/metrics", operators.MetricsHandler, "metrics"),
+    Route("/api/schema/", operators.SchemaHandler, "schema"),
+    Route("/api/docs/", operators.DocsHandler, "docs"),
+)
+
+
+def make_app(deps: Deps) -> Application:
+    """Give the application. Raises ``TypeError`` for a route that does not declare itself."""
+    check(ROUTES)
+    document = build_document(ROUTES, version=VERSION)
+    rules: list[Any] = [(SOCKET_PATH, FeedSocketHandler, {"deps": deps})]
+    for route in ROUTES:
+        options: dict[str, Any] = {"deps": deps, "route": route.template}
+        if issubclass(route.handler, operators.SchemaHandler):
+            options["document"] = document
+        rules.append((route.pattern, route.handler, options))
+    return Application(
+        rules,
+        default_handler_class=NotFoundHandler,
+        default_handler_args={"deps": deps, "route": "none"},
+        log_function=_observe,
+        websocket_max_message_size=MAX_FRAME_BYTES,
+    )
+
+
+def _observe(handler: RequestHandler) -> None:
+    """Count and log one answered request. The path goes without its query: tokens may be there."""
+    route = handler.route if isinstance(handler, ApiHandler) else "websocket"
+    seconds = handler.request.request_time()
+    request = handler.request
+    status = handler.get_status()
+    deps: Deps = handler.deps  # type: ignore[attr-defined]  # all our handlers have it
+    deps.metrics.observe_request(method=str(request.method), route=route, status=status, seconds=seconds)
+    if access_log.isEnabledFor(logging.INFO):
+        access_log.info("%s %s %d %.1f ms", request.method, request.path, status, seconds * 1000)

@@ -1,0 +1,23 @@
+"""What the operators' endpoints answer."""
+
+from marshmallow import fields
+
+from handlers.schemas.fields import Choice, Output
+
+
+class Health(Output):
+    status = Choice("ok")
+
+
+class Readiness(Output):
+    status = Choice("ready", "unavailable")
+    missing = fields.List(Choice("draining", "database"))
+
+
+class OpenApi(Output):
+    openapi = fields.String()
+    info = fields.Dict()
+    paths = fields.Dict()
+    components = fields.Dict()
+    tags = fields.List(fields.Dict())
+    servers = fields.List(fields.Dict())

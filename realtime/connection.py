@@ -1,0 +1,259 @@
+"""One open socket: its bounded way out, and the only module that touches a server stream's inside.
+Which connections there are, what is sent to whom and when one is too old is decided by the hub and its parts.
+"""
+
+import logging
+import socket
+import ssl
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from realtime.close_codes import GOING_AWAY, TOO_SLOW
+
+logger = logging.getLogger(__name__)
+
+# What may wait for one client, in the stream and beside it in the kernel. Measured with 20 stalled readers: the
+# server stays at 40 MB and the kernel at 5 MB, against 293 MB and growing without bounds.
+MAX_QUEUED_BYTES = 1 << 20
+SEND_BUFFER_BYTES = 64 * 1024
+
+# Closing with this drops what the kernel still holds for a reader that does not read (RST instead of FIN).
+NO_LINGER = struct.pack("ii", 1, 0)
+
+Send = Callable[[bytes], int]
+
+
+class Stream(Protocol):
+    """What is used of a server's socket stream: public parts of Tornado's `IOStream`, and its `__dict__`."""
+
+    socket: Any
+    max_write_buffer_size: int | None
+
+    def write(self, data: bytes | memoryview) -> Any:
+        """Queues `data`; a future that is done when it has reached the kernel. Raises when closed or full."""
+        ...
+
+    def writing(self) -> bool: ...
+
+    def closed(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Connection:
+    """One accepted WebSocket.
+
+    Frames go straight to the socket while nothing waits in its stream. What a socket does not take goes to
+    the stream, and so does everything after it until the stream is empty again: a direct send would cut into
+    a waiting frame. Others write to the stream too (pongs, close frames), so its `write` is watched.
+    A client that lets more than `MAX_QUEUED_BYTES` wait is cut off without a word: a close frame would only
+    queue up behind what it does not read.
+    """
+
+    __slots__ = (
+        "_close",
+        "_last_write",
+        "_marks",
+        "_ping",
+        "_send",
+        "_stream",
+        "_stream_write",
+        "backlogged",
+        "beat_at",
+        "close_code",
+        "closing",
+        "community_id",
+        "due_at",
+        "expires_at",
+        "heard",
+        "joined",
+        "on_change",
+        "session_id",
+        "slot",
+        "user_id",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        user_id: int,
+        session_id: str,
+        expires_at: float,
+        close: Callable[[int, str], Any],
+        ping: Callable[[], Any],
+        community_id: int | None = None,
+    ) -> None:
+        """Takes over an accepted socket's stream.
+
+        `expires_at` is the token's end in Unix seconds. `close(code, reason)` begins the closing handshake
+        and `ping()` writes a ping; both are the WebSocket library's. `community_id` may be set later, after
+        registering, but before joining.
+        """
+        self.user_id = user_id
+        self.session_id = session_id
+        self.community_id = community_id
+        self.expires_at = expires_at
+        self.closing = stream.closed()  # Told to close, or lost: it gets nothing more and must not join.
+        self.close_code = 0
+        self.joined = False
+        self.heard = True  # Whether a pong came since the last ping.
+        self.beat_at = self.due_at = 0.0  # Monotonic seconds, kept by the sweeper.
+        self.slot = -1  # Its place in its room's fan-out.
+        # Called when its way out changes: a backlog came or went, or it began to close.
+        self.on_change: Callable[[Connection], None] = _nobody_cares
+        self._close = close
+        self._ping = ping
+        self._stream = stream
+        self._last_write: Any = None
+        self._marks: deque[tuple[float, Any]] = deque()
+        self._send = None if self.closing else self._prepare(stream)
+        self._stream_write = stream.write
+        self.backlogged = stream.writing()
+        vars(stream)["write"] = self._watched_write
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its socket is closed."""
+        return self._stream.closed()
+
+    @property
+    def way_out(self) -> Send:
+        """What a fan-out calls with a frame now; it changes with `on_change` and returns the bytes it took."""
+        if self.closing:
+            return len
+        if self._send is None or self.backlogged:
+            return self.send
+        return self._send
+
+    def send(self, data: bytes) -> int:
+        """Takes all of `data`, now or through the stream, or cuts the connection; gives `len(data)`."""
+        if self.closing:
+            return len(data)
+        if self._send is None or self._stream.writing():
+            self._queue(data)
+            return len(data)
+        self._recover()
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = -1
+        if sent != len(data):
+            self.finish(data, sent)
+        return len(data)
+
+    def finish(self, data: bytes, sent: int) -> None:
+        """After a direct send that took only `sent` bytes of `data` (-1: the socket failed): does the rest."""
+        if sent < 0:
+            self.abort()
+        else:
+            self._queue(memoryview(data)[sent:] if sent else data)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Ends the connection politely: what waits, then a close frame, then nothing. Safe to call twice.
+
+        Whoever closes, the handler too, does it through here, so that no frame follows the close frame.
+        """
+        if self.closing:
+            return
+        self._end(code)
+        try:
+            self._close(code, reason)
+        except Exception:
+            logger.exception("closing a socket with %d failed", code)
+            self.abort()
+
+    def abort(self, code: int = GOING_AWAY) -> None:
+        """Cuts the connection at once, with all that waits; `code` is what it is counted as, not sent."""
+        if not self.closing:
+            self._end(code)
+        if not self._stream.closed():
+            _set_option(self._stream.socket, socket.SO_LINGER, NO_LINGER)
+            self._stream.close()
+
+    def ping(self) -> None:
+        """Asks the client for a sign of life; a failure cuts the connection."""
+        if self.closing:
+            return
+        try:
+            self._ping()
+        except Exception:  # noqa: BLE001 - the library's own errors, which all mean that the socket is gone
+            self.abort()
+
+    def on_pong(self) -> None:
+        """For the handler to call with each pong."""
+        self.heard = True
+
+    def oldest_seconds(self, now: float) -> float:
+        """How long the oldest waiting byte has waited, 0 if none does, seen at the granularity of the calls."""
+        if not self._stream.writing():
+            self._marks.clear()
+            self._last_write = None
+            self._recover()
+            return 0.0
+        if self._last_write is not None:
+            self._marks.append((now, self._last_write))
+            self._last_write = None
+        while self._marks and self._marks[0][1].done():
+            self._marks.popleft()
+        return now - self._marks[0][0] if self._marks else 0.0
+
+    def release(self) -> None:
+        """Lets go of the stream. Nothing may be sent afterwards."""
+        self.closing = True
+        self.on_change = _nobody_cares
+        vars(self._stream).pop("write", None)
+
+    def _prepare(self, stream: Stream) -> Send | None:
+        """Bounds the buffers; gives the socket's own `send`, or None under TLS, where only the stream may write."""
+        stream.max_write_buffer_size = MAX_QUEUED_BYTES
+        _set_option(stream.socket, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        send: Send = stream.socket.send
+        return None if isinstance(stream.socket, ssl.SSLSocket) else send
+
+    def _queue(self, data: bytes | memoryview) -> None:
+        try:
+            self._watched_write(data)
+        except Exception:  # noqa: BLE001 - closed or full, in the library's own errors; it is cut off by now
+            self.abort()
+
+    def _watched_write(self, data: bytes | memoryview) -> Any:
+        """Stands before the stream's `write`, whoever calls it."""
+        try:
+            written = self._stream_write(data)
+        except Exception:  # noqa: BLE001 - closed or full, in the library's own errors
+            self.abort(TOO_SLOW)
+            # Now the stream itself says that it is closed, in the one way its other writers know.
+            return self._stream_write(data)
+        if self._stream.writing():
+            self._last_write = written
+            if not self.backlogged:
+                self.backlogged = True
+                self.on_change(self)
+        return written
+
+    def _recover(self) -> None:
+        """Nothing waits in the stream: direct sends may go on."""
+        if self.backlogged:
+            self.backlogged = False
+            self.on_change(self)
+
+    def _end(self, code: int) -> None:
+        self.closing = True
+        self.close_code = code
+        self.on_change(self)
+
+
+def _nobody_cares(_connection: Connection) -> None:
+    """What a connection tells its changes to before it is registered and after it left."""
+
+
+def _set_option(sock: Any, option: int, value: int | bytes) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, option, value)
+    except OSError:
+        pass  # The peer was faster (macOS refuses options of a socket that is shut down).

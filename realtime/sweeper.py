@@ -1,0 +1,99 @@
+"""What time does to connections: heartbeats, pings, tokens that end, peers that are dead or too slow.
+One look at all of them a second, no timer for any of them; what happens in rooms is elsewhere.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from config.clock import Clock
+from realtime.close_codes import BAD_TOKEN, TOO_SLOW
+from realtime.connection import Connection
+from realtime.joining import HEARTBEAT_SECONDS
+from realtime.live_rooms import LiveRooms
+from realtime.protocol import heartbeat_frame
+from realtime.rooms import RoomRegistry
+
+# How long the oldest byte may wait for a client to take it: a phone that is slower sees the past, not the feed.
+MAX_QUEUED_SECONDS: Final = 10.0
+
+
+class Sweeper:
+    """Looks after all connections of the registry. `tick` is to be called once a second.
+
+    Each connection has a beat every `HEARTBEAT_SECONDS`, at a place of its own within them: a heartbeat and a
+    ping. A ping that is not answered by the next beat means a dead peer, so one is found within two beats.
+    """
+
+    def __init__(
+        self,
+        registry: RoomRegistry,
+        rooms: LiveRooms,
+        *,
+        clock: Clock,
+        leave: Callable[[Connection], None],
+    ) -> None:
+        """`leave` forgets a connection."""
+        self._leave = leave
+        self._registry = registry
+        self._rooms = rooms
+        self._clock = clock
+        self._backlogged: set[Connection] = set()
+
+    def watch(self, connection: Connection) -> None:
+        """From now on `connection` is looked at; its first beat comes at a random time within the first 25 s."""
+        now = self._clock.monotonic()
+        connection.beat_at = now + HEARTBEAT_SECONDS * random.random()  # noqa: S311 - spreads load, hides nothing
+        self._set_due(connection, now)
+
+    def watch_backlog(self, connection: Connection) -> None:
+        """Bytes wait for `connection`: their age is looked at until they are gone."""
+        self._backlogged.add(connection)
+
+    def forget(self, connection: Connection) -> None:
+        self._backlogged.discard(connection)
+
+    def tick(self) -> None:
+        """Does what is due. Costs 0.1 µs for each connection that has nothing due."""
+        now = self._clock.monotonic()
+        for connection in list(self._backlogged):
+            if connection.oldest_seconds(now) > MAX_QUEUED_SECONDS:
+                connection.abort(TOO_SLOW)
+            elif not connection.backlogged:
+                self._backlogged.discard(connection)
+        for connection in self._registry.everyone():
+            if connection.due_at <= now:
+                self._attend(connection, now)
+
+    def _attend(self, connection: Connection, now: float) -> None:
+        if connection.closing:
+            self._await_end(connection, now)
+            return
+        if self._clock.now().timestamp() >= connection.expires_at:
+            connection.close(BAD_TOKEN, "the token has expired")
+            return
+        if connection.beat_at <= now:
+            connection.beat_at = now + HEARTBEAT_SECONDS
+            if connection.joined:
+                self._beat(connection)
+        self._set_due(connection, now)
+
+    def _await_end(self, connection: Connection, now: float) -> None:
+        """A closing connection leaves by itself, unless its handler failed before it could."""
+        connection.due_at = now + HEARTBEAT_SECONDS
+        if connection.is_gone:
+            self._leave(connection)
+
+    def _beat(self, connection: Connection) -> None:
+        if not connection.heard:
+            connection.abort()
+            return
+        room = self._rooms.get(connection.community_id or 0)
+        if room is not None:
+            connection.send(heartbeat_frame(room.fanout.told(connection), at=self._clock.now()))
+        connection.heard = False
+        connection.ping()
+
+    def _set_due(self, connection: Connection, now: float) -> None:
+        left_seconds = connection.expires_at - self._clock.now().timestamp()
+        connection.due_at = min(connection.beat_at, now + max(0.0, left_seconds))

@@ -1,0 +1,199 @@
+"""The composition root: settings, dependencies, application, listening, and an orderly end.
+
+The only module that imports everything; it holds no rule of the product and no query.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from community.facts import StoredFacts
+from community.feed_pages import FeedPages
+from community.passwords import Hashing
+from community.people import People
+from community.sessions import Actors
+from community.tokens import Tokens
+from community.upkeep import keep_up
+from config import log as logs
+from config.clock import Clock, SystemClock
+from config.deps import Deps
+from config.lifecycle import Lifecycle
+from config.metrics import Metrics
+from config.settings import Settings, SettingsError, load_settings
+from handlers.routes import make_app
+from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
+from push.outbox import Outbox
+from realtime.broker import LocalBroker
+from realtime.hub import Hub
+from community.demo import fill_if_empty, log_ins
+from store.embedded import EmbeddedMongo, EmbeddedMongoUnavailable
+from store.errors import StoreUnavailable
+from store.store import open_store
+
+log = logging.getLogger("cohort.server")
+
+# Tornado's default of 128 limited returning clients to about 250 a second by dropped SYNs; 4,096 gave 4,000.
+BACKLOG = 4096
+# A body over 1 MiB is refused with an answer; one over this is not even read.
+MAX_BODY_BYTES, MAX_HEADER_BYTES = 2 * 1024 * 1024, 16 * 1024
+# Seconds. Idle keep-alive connections and slow headers; slow bodies; requests at the end; mails at the end.
+IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 75, 30, 30, 15
+
+
+@asynccontextmanager
+async def open_deps(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Deps]:
+    """Open everything an operation needs, in order, and close it in the reverse order.
+
+    Raises ``EmbeddedMongoUnavailable`` or ``StoreUnavailable`` where there is no database to be had.
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        uri = settings.mongodb_uri or await _embedded(settings.data_dir, stack)
+        store = await stack.enter_async_context(open_store(uri, clock))
+        people = People(store.users, clock)
+        actors = Actors(store.sessions, clock)
+        hub = Hub(LocalBroker(), StoredFacts(store, people), metrics=metrics, clock=clock)
+        feed_pages = FeedPages(store, people, hub, clock)
+        for hear in (people.hear, actors.hear, feed_pages.hear):
+            hub.listen(hear)
+        await hub.start()
+        stack.push_async_callback(hub.stop)
+        outbox = Outbox(_mailer(settings), metrics=metrics)
+        await outbox.start()
+        stack.push_async_callback(outbox.drain, MAIL_SECONDS)
+        hashing = Hashing()
+        stack.callback(hashing.close)
+        yield Deps(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            lifecycle=Lifecycle(),
+            store=store,
+            realtime=hub,
+            push=outbox,
+            hashing=hashing,
+            tokens=Tokens(settings.jwt_secrets, clock),
+            actors=actors,
+            people=people,
+            feed_pages=feed_pages,
+        )
+
+
+async def _embedded(data_dir: Path, stack: AsyncExitStack) -> str:
+    mongo = await asyncio.to_thread(EmbeddedMongo.start, data_dir)
+    stack.push_async_callback(asyncio.to_thread, mongo.stop)
+    return mongo.uri
+
+
+def _mailer(settings: Settings) -> MailSender:
+    if settings.smtp_url:
+        return SmtpMailer(settings.smtp_url, settings.mail_from)
+    if settings.is_production:
+        log.warning("SMTP_URL is not set: no e-mail will be sent, and nobody can reset a password")
+        return NoMailer()
+    return LogMailer(settings.mail_from)
+
+
+async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM or SIGINT (or ``stop``), then drain and return."""
+    stop = stop or asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_deps(settings) as deps:
+        if demo:
+            await fill_if_empty(deps, say=click.echo)
+        server = HTTPServer(
+            make_app(deps),
+            idle_connection_timeout=IDLE_SECONDS,
+            body_timeout=BODY_SECONDS,
+            max_body_size=MAX_BODY_BYTES,
+            max_header_size=MAX_HEADER_BYTES,
+        )
+        sockets = bind_sockets(settings.port, settings.address, backlog=BACKLOG)
+        server.add_sockets(sockets)
+        upkeep = asyncio.create_task(keep_up(deps))
+        try:
+            port = sockets[0].getsockname()[1]
+            _announce(settings, port, log_ins() if demo else [])
+            await stop.wait()
+        finally:
+            upkeep.cancel()
+            await _drain(deps, server)
+
+
+def _announce(settings: Settings, port: int, demo_log_ins: list[str]) -> None:
+    host = "127.0.0.1" if settings.address in {"", "0.0.0.0"} else settings.address  # noqa: S104 - compared only
+    for line in demo_log_ins:
+        click.echo(line)
+    click.echo(f"listening on http://{host}:{port}")
+    sys.stdout.flush()
+
+
+async def _drain(deps: Deps, server: HTTPServer) -> None:
+    """Stop accepting, finish what is under way, tell sockets where to go. Mails are sent when deps close."""
+    deps.lifecycle.draining = True
+    server.stop()
+    log.info("draining")
+    unanswered = await deps.lifecycle.idle(DRAIN_SECONDS)
+    if unanswered:
+        log.warning("%d requests were still under way after %d s", unanswered, DRAIN_SECONDS)
+    await deps.realtime.stop()
+    await server.close_all_connections()
+
+
+def start_logging(settings: Settings) -> None:
+    """Send logs to standard error, as lines to read on a terminal, else as JSON."""
+    fmt = settings.log_format or ("text" if sys.stderr.isatty() else "json")
+    logs.configure(settings.log_level, cast(Literal["text", "json"], fmt), sys.stderr)
+
+
+def run(main: Callable[[], object]) -> None:
+    """Run an entry point; settings that are wrong exit with 2, a database that is not there with 1."""
+    try:
+        main()
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(2)
+    except (EmbeddedMongoUnavailable, StoreUnavailable, OSError) as error:
+        click.echo(f"cannot start: {error}", err=True)
+        sys.exit(1)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 picks a free one.  [PORT, 8000]"
+)
+@click.option("--address", help="Address to listen on.  [ADDRESS, 127.0.0.1]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Embedded database, development secret.  [DATA_DIR, ./data]",
+)
+@click.option(
+    "--demo", is_flag=True, help="Fill an empty database with a group to look at, and print its log-ins."
+)
+def main(port: int | None, address: str | None, data_dir: Path | None, *, demo: bool) -> None:
+    """Serve Cohort. Settings come from the environment or .env; options win over them.
+
+    Without MONGODB_URI a real MongoDB is started as a child process with its data in the data directory.
+    """
+    settings = load_settings(port=port, address=address, data_dir=data_dir)
+    if demo and settings.is_production:
+        raise SettingsError(["--demo: demo data does not belong in production."])
+    start_logging(settings)
+    asyncio.run(serve(settings, demo=demo))
+
+
+if __name__ == "__main__":
+    run(lambda: main(standalone_mode=True))

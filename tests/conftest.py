@@ -1,0 +1,146 @@
+"""What tests share: real databases, the real application on a free port, and clients for it.
+
+The names `app`, `http_server`, `http_client`, `base_url` and the mark `gen_test` are those of pytest-tornado,
+whose package no longer imports with a current setuptools; pytest-asyncio runs the loop.
+"""
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.web import Application
+
+from community.passwords import Hashing
+from config.deps import Deps
+from config.settings import Settings, load_settings
+from handlers.routes import make_app
+from push.outbox import Outbox
+from server import open_deps
+from store.embedded import EmbeddedMongo
+from tests.support.client import Api
+from tests.support.clock import FakeClock
+from tests.support.groups import Groups
+from tests.support.mail import Mailbox
+
+
+@pytest.fixture(scope="session")
+def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongo]:
+    """One real MongoDB for this worker's whole session."""
+    embedded = EmbeddedMongo.start(tmp_path_factory.mktemp("mongo"))
+    yield embedded
+    embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(mongo: EmbeddedMongo) -> str:
+    """The database that this worker's tests share: each makes its own people and groups in it."""
+    return mongo.uri
+
+
+@pytest.fixture
+def own_mongo_uri(mongo_uri: str) -> str:
+    """A database of this test's own, for what looks at all of it."""
+    return mongo_uri.replace("/cohort", f"/test_{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Stands still at the time the test started, until the test moves it."""
+    return FakeClock(datetime.now(UTC))
+
+
+@pytest.fixture
+def settings(mongo_uri: str, tmp_path: Path) -> Settings:
+    return load_settings(
+        {"MONGODB_URI": mongo_uri, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_SECRET": SECRET}
+    )
+
+
+SECRET = "a secret of the tests of 32 bytes or more"
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Every letter that was sent in this test."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def deps(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[Deps]:
+    """The real dependencies, but for time, mail, and hashing that costs a thousandth."""
+    async with open_deps(settings, clock=clock) as opened:
+        hashing = Hashing(memory_kib=16)
+        outbox = Outbox(mailbox, metrics=opened.metrics)
+        await outbox.start()
+        yield dataclasses.replace(opened, hashing=hashing, push=outbox)
+        await outbox.drain(5)
+        hashing.close()
+
+
+@pytest.fixture
+def app(deps: Deps) -> Application:
+    return make_app(deps)
+
+
+@pytest.fixture
+async def http_server(app: Application) -> AsyncIterator[tuple[HTTPServer, int]]:
+    server = HTTPServer(app)
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    yield server, sockets[0].getsockname()[1]
+    server.stop()
+    await server.close_all_connections()
+
+
+@pytest.fixture
+def base_url(http_server: tuple[HTTPServer, int]) -> str:
+    return f"http://127.0.0.1:{http_server[1]}"
+
+
+@pytest.fixture
+def http_client() -> Iterator[AsyncHTTPClient]:
+    client = SimpleAsyncHTTPClient(force_instance=True, max_clients=200)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def api(base_url: str, http_client: AsyncHTTPClient) -> Api:
+    """Speaks to the server and holds every answer against the published contract."""
+    return Api(base_url, http_client)
+
+
+@pytest.fixture
+def groups(api: Api, deps: Deps) -> Groups:
+    """Makes trainers, trainees and their log-ins."""
+    return Groups(api, deps)
+
+
+@pytest.fixture(autouse=True)
+def no_unexpected_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test during which something logged an ERROR that the test did not clear from `caplog`."""
+    yield
+    errors = [
+        record
+        for when in ("setup", "call")
+        for record in caplog.get_records(when)
+        if record.levelno >= logging.ERROR
+    ]
+    assert not errors, [record.getMessage() for record in errors]
+
+
+@pytest.fixture
+async def loop_is_clean() -> AsyncIterator[None]:
+    """Fail a test that leaves tasks behind."""
+    before = asyncio.all_tasks()
+    yield
+    assert not {task for task in asyncio.all_tasks() - before if not task.done()}

@@ -1,0 +1,116 @@
+"""Every route x every kind of caller: who is let in is written here once more, by hand."""
+
+import secrets
+
+import pytest
+
+from community.accounts import new_epoch
+from config.deps import Deps
+from handlers.routes import ROUTES
+from tests.support.groups import PASSWORD, Groups, Person
+
+NOBODY, ADMIN, AMBASSADOR = "nobody", "admin", "ambassador"
+TRAINER, TRAINEE = "trainer", "trainee"
+OTHER_TRAINER, OTHER_TRAINEE, ALONE = "other trainer", "other trainee", "alone"
+REMOVED, ERASED, LOGGED_OUT = "removed", "erased", "logged out"
+EVERYBODY = {NOBODY, ADMIN, AMBASSADOR, TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE, ALONE, REMOVED, ERASED, LOGGED_OUT}
+USERS = EVERYBODY - {NOBODY, ERASED, LOGGED_OUT}
+TRAINERS = {TRAINER, OTHER_TRAINER}
+GROUPED = {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE, ALONE, REMOVED}
+MEMBERS = {TRAINER, TRAINEE}
+
+# (method, route): who gets past authentication, role and group. Everybody else hears 401, 403 or 404.
+MATRIX: dict[tuple[str, str], set[str]] = {
+    ("POST", "/api/auth/users/"): EVERYBODY,
+    ("GET", "/api/auth/users/me/"): USERS,
+    ("PATCH", "/api/auth/users/me/"): USERS,
+    ("DELETE", "/api/auth/users/me/"): USERS,
+    ("POST", "/api/auth/users/set_password/"): USERS,
+    ("POST", "/api/auth/users/reset_password/"): EVERYBODY,
+    ("POST", "/api/auth/users/reset_password_confirm/"): EVERYBODY,
+    ("POST", "/api/auth/jwt/create/"): EVERYBODY,
+    ("POST", "/api/auth/jwt/refresh/"): EVERYBODY,
+    ("POST", "/api/auth/jwt/verify/"): EVERYBODY,
+    ("POST", "/api/auth/logout/"): USERS,
+    ("GET", "/api/trainer/invites/"): TRAINERS,
+    ("POST", "/api/trainer/invites/"): TRAINERS,
+    ("DELETE", "/api/trainer/invites/{invite_id}/"): {TRAINER},
+    ("GET", "/api/trainer/trainees/"): TRAINERS,
+    ("DELETE", "/api/trainer/trainees/{user_id}/"): {TRAINER},
+    ("GET", "/api/community/feed/"): GROUPED,
+    ("POST", "/api/community/feed/"): {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE},
+    ("GET", "/api/community/feed/{post_id}/"): MEMBERS,
+    ("DELETE", "/api/community/feed/{post_id}/"): {TRAINER},
+    ("POST", "/api/community/feed/{post_id}/react/"): MEMBERS,
+    ("GET", "/api/community/feed/{post_id}/reactions/"): MEMBERS,
+    ("GET", "/api/community/feed/{post_id}/comments/"): MEMBERS,
+    ("POST", "/api/community/feed/{post_id}/comments/"): MEMBERS,
+    ("DELETE", "/api/community/feed/{post_id}/comments/{comment_id}/"): {TRAINER},
+    ("GET", "/healthz"): EVERYBODY,
+    ("GET", "/readyz"): EVERYBODY,
+    ("GET", "/metrics"): EVERYBODY,
+    ("GET", "/api/schema/"): EVERYBODY,
+    ("GET", "/api/docs/"): EVERYBODY,
+}
+
+
+def test_s2_matrix_has_a_row_for_every_route() -> None:
+    declared = {(name.upper(), route.template) for route in ROUTES for name in route.handler.endpoints}
+    assert declared == set(MATRIX)
+
+
+async def special(groups: Groups, deps: Deps, role: str) -> Person:
+    email = f"{secrets.token_hex(6)}@example.org"
+    user = await deps.store.users.add(
+        email=email, password_hash=await deps.hashing.hash(PASSWORD), first_name="A", last_name="B", role=role,
+        timezone="UTC", epoch=new_epoch(),
+    )  # fmt: skip
+    return await groups.log_in(email, user_id=user.id, role=role)
+
+
+async def callers(groups: Groups, deps: Deps) -> dict[str, Person | None]:
+    trainer, trainee, removed, erased = await groups.group(3)
+    other_trainer, other_trainee = await groups.group(1)
+    logged_out = await groups.trainee(trainer)
+    await logged_out.post("/api/auth/logout/", {"refresh": logged_out.refresh})
+    await trainer.delete(f"/api/trainer/trainees/{removed.id}/")
+    await erased.delete("/api/auth/users/me/", {"current_password": PASSWORD})
+    return {
+        NOBODY: None,
+        ADMIN: await special(groups, deps, "ADMIN"),
+        AMBASSADOR: await special(groups, deps, "AMBASSADOR"),
+        TRAINER: trainer,
+        TRAINEE: trainee,
+        OTHER_TRAINER: other_trainer,
+        OTHER_TRAINEE: other_trainee,
+        ALONE: await groups.trainee(),
+        REMOVED: removed,
+        ERASED: erased,
+        LOGGED_OUT: logged_out,
+    }
+
+
+@pytest.mark.parametrize("route", sorted({template for _, template in MATRIX}))
+async def test_s2_route_lets_in_exactly_whom_the_matrix_says(groups: Groups, deps: Deps, route: str) -> None:
+    people = await callers(groups, deps)
+    trainer = people[TRAINER]
+    assert trainer is not None
+    for method in sorted(method for method, template in MATRIX if template == route):
+        # The one who may comes last, since a DELETE works once.
+        for name in sorted(EVERYBODY, key=lambda each: each in MATRIX[method, route]):
+            person = people[name]
+            post = await trainer.write()
+            invite = (await trainer.post("/api/trainer/invites/", {})).json
+            comment = await trainer.comment(post["id"])
+            member = await groups.trainee(trainer) if "user_id" in route else trainer
+            path = route.format(
+                post_id=post["id"], comment_id=comment["id"], invite_id=invite["id"], user_id=member.id
+            )
+            body = {"reaction_type": "fire"} if "react/" in route else {"content": "Hi"} if "feed" in route else None
+            body = body if method == "POST" else None
+            answer = await groups.api.send(method, path, body, token=person.token if person else None)
+            public = MATRIX[method, route] == EVERYBODY
+            turned_away = answer.status in {401, 403, 404} and not (public and answer.status == 401)
+            assert turned_away == (name not in MATRIX[method, route]), (method, name, answer.status, answer.body)
+            if person is None or name in {ERASED, LOGGED_OUT}:
+                assert public or answer.status == 401, (method, name, answer.status)
