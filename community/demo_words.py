@@ -13,6 +13,7 @@ from typing import Any
 
 COACH, AUTHOR = "coach: ", "author: "
 _SLOT = re.compile(r"\{(\w+)\}")
+_SENTENCE = re.compile(r"(?:^|[.!?] )[a-z]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Topic:
     """What posts of one kind share. ``hours`` are local; ``reactions`` weigh fire, thumbs_up and heart."""
 
     name: str
+    settled: bool  # not for people who are new in the group
     share: int
     hours: tuple[float, float]
     warmth: float
@@ -66,9 +68,9 @@ class Words:
     slots: Mapping[str, list[str]]
 
     def filled(self, text: str, rng: random.Random) -> str:
-        """Give a text with a value in each of its slots, as the start of a sentence where it is one."""
+        """Give a text with a value in each of its slots, with a capital where that starts a sentence."""
         found = _SLOT.sub(lambda slot: rng.choice(self.slots[slot[1]]), text)
-        return found[0].upper() + found[1:]
+        return _SENTENCE.sub(lambda start: start[0].upper(), found)
 
 
 def load_words() -> Words:
@@ -86,6 +88,7 @@ def load_words() -> Words:
 def _topic(raw: Mapping[str, Any]) -> Topic:
     return Topic(
         name=raw["name"],
+        settled=raw.get("settled", False),
         share=raw["share"],
         hours=(raw["hours"][0], raw["hours"][1]),
         warmth=raw["warmth"],

@@ -17,6 +17,7 @@ from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
@@ -43,8 +44,9 @@ QUERY_SECONDS = 5.0
 TRANSACTION_SECONDS = 10.0
 # How long a call waits for a server to be found: a restart of mongod takes about 1 s.
 SELECTION_SECONDS = 3.0
-# 112 WriteConflict; 91, 189, 10107, 11600, 11602, 13435, 13436: the server is stepping down or shutting down.
+# 91, 189, 10107, 11600, 11602, 13435, 13436: the server is stepping down or shutting down.
 GOING_AWAY_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
+DUPLICATE_KEY = 11000
 MAJORITY = WriteConcern(w="majority", j=True)
 
 
@@ -254,7 +256,14 @@ class Table:
 
     async def insert_many(self, documents: Sequence[Document], *, session: Session | None = None) -> None:
         async with self._turn(session):
-            await self._collection.insert_many(documents, session=session)
+            try:
+                await self._collection.insert_many(documents, session=session)
+            except BulkWriteError as error:
+                if any(
+                    each.get("code") == DUPLICATE_KEY for each in (error.details or {}).get("writeErrors", ())
+                ):
+                    raise Duplicate("_id") from error
+                raise
 
     async def update(
         self, where: Mapping[str, Any], change: Mapping[str, Any], *, session: Session | None = None

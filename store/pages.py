@@ -64,8 +64,6 @@ class Page(Generic[T_co]):
         return Page(tuple(convert(item) for item in self.items), self.next, self.previous)
 
 
-
-
 def bounds(request: PageRequest, *, newest_first: bool) -> tuple[dict[str, int], int]:
     """Give the condition on ``_id`` and the direction of the sort that fetch this page (plus one row)."""
     cursor = request.cursor

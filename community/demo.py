@@ -1,0 +1,176 @@
+"""The demo: fills an empty database with two groups that look as if they had been there for three weeks.
+
+Who says what when is planned in ``community.demo_plan``; here the plan goes through the real operations, each
+under a clock that stands at its planned time, so that counts, facts, ids and times are those of a real group.
+
+A fill that dies in the middle is finished by the next one. The first thing written is a marker with the time
+that the plan ends at, and the plan is a function of that time alone, ids included: what is there already is
+found by its id, what is missing is written, and only then the marker says done. After that nothing is ever
+touched again, whatever people delete.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from community.accounts import register
+from community.actor import Actor
+from community.comments import create_comment
+from community.demo_plan import GroupPlan, Person, PlannedComment, PlannedPost, PlannedReaction, make_plan
+from community.demo_words import load_words
+from community.invites import create_invite
+from community.posts import create_post
+from community.reactions import toggle_reaction
+from config.clock import Clock
+from config.deps import Deps
+from store.markers import Markers
+from store.records import User
+from store.store import Store
+
+PASSWORD = "lift-laugh-repeat"  # noqa: S105 - printed for everybody: the demo is not for production
+MARKER = "demo"
+# Posts whose reactions are written at the same time. More than 8 only wait in front of the database's gate.
+AT_ONCE = 8
+# Log-ins shown of each group, after its trainer's.
+SHOWN = 2
+
+
+class PastClock:
+    """Stands at a time of day in the past; seconds pass as they do for everybody."""
+
+    def __init__(self, at: datetime, real: Clock) -> None:
+        self._at = at
+        self._real = real
+
+    def now(self) -> datetime:
+        return self._at
+
+    def monotonic(self) -> float:
+        return self._real.monotonic()
+
+
+async def fill_if_empty(deps: Deps, *, say: Callable[[str], object]) -> bool:
+    """Fill an empty database, or finish a fill that was interrupted; tell by ``say`` what is being done.
+
+    False, and nothing is changed, where there are people already or the demo is complete. Two fills at once
+    are harmless: both write the same.
+    """
+    markers = Markers(deps.store.database, deps.clock)
+    if await deps.store.users.is_empty():
+        marker = await markers.begin(MARKER)
+        say("Writing demo data into the empty database ...")
+    else:
+        # Looked at after the people: a fill that has written somebody had its marker before.
+        found = await markers.get(MARKER)
+        if found is None or found.done_at is not None:
+            return False
+        marker = found
+        say("Finishing the demo data that an interrupted start left half done ...")
+    groups = make_plan(marker.begun_at)
+    await _all([_fill(deps, group) for group in groups])
+    await markers.finish(MARKER)
+    people = sum(len(group.trainees) for group in groups)
+    posts = sum(isinstance(entry, PlannedPost) for group in groups for entry in group.entries)
+    say(f"Demo data is there: {len(groups)} trainers, {people} trainees, {posts} posts.")
+    return True
+
+
+def log_ins() -> list[str]:
+    """Give lines that tell how to log in to the demo."""
+    lines = [f"demo log-ins (password of everybody: {PASSWORD})"]
+    for cast in load_words().casts:
+        names = [cast.trainer, *cast.trainees[:SHOWN]]
+        trainer, *trainees = (f"{name.split()[0].lower()}@example.com" for name in names)
+        lines.append(f"  trainer {trainer:<20} trainees {', '.join(trainees)}, ...")
+    return lines
+
+
+async def _all(work: Sequence[Awaitable[None]]) -> None:
+    """Wait for all; where one fails, the others are stopped and its error is raised."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _at(deps: Deps, at: datetime) -> Deps:
+    """The same dependencies, at that time."""
+    clock = PastClock(at, deps.clock)
+    return replace(deps, clock=clock, store=Store(deps.store.database, clock))
+
+
+async def _fill(deps: Deps, group: GroupPlan) -> None:
+    actors = await _join(deps, group)
+    for entry in group.entries:
+        await _write(_at(deps, entry.at), actors[entry.author.id], entry)
+    # One after the other within a post, so that its last reaction is its latest; posts side by side.
+    waiting = iter(group.reactions)
+
+    async def work() -> None:
+        for post, reactions in waiting:
+            for reaction in reactions:
+                await _react(_at(deps, reaction.at), actors[reaction.by.id], post, reaction)
+
+    await _all([work() for _ in range(AT_ONCE)])
+
+
+async def _join(deps: Deps, group: GroupPlan) -> dict[int, Actor]:
+    """Register the trainer and, by an invite, the trainees, unless they are there; gives everybody as an actor."""
+    people = [group.trainer, *group.trainees]
+    users = await deps.store.users.some([person.id for person in people])
+    if group.trainer.id not in users:
+        users[group.trainer.id] = await _register(deps, group.trainer, invite_code=None)
+    invite = await create_invite(
+        _at(deps, group.invited_at),
+        _actor(users[group.trainer.id]),
+        expires_at=None,
+        max_uses=len(group.trainees),
+        reserved_id=group.invite_id,
+    )
+    for person in group.trainees:
+        if person.id not in users:
+            users[person.id] = await _register(deps, person, invite_code=invite.code)
+    return {user.id: _actor(user) for user in users.values()}
+
+
+async def _register(deps: Deps, person: Person, *, invite_code: str | None) -> User:
+    return await register(
+        _at(deps, person.joined_at),
+        email=person.email,
+        password=PASSWORD,
+        first_name=person.first_name,
+        last_name=person.last_name,
+        role=person.role,
+        timezone=person.timezone,
+        invite_code=invite_code,
+        reserved_id=person.id,
+    )
+
+
+def _actor(user: User) -> Actor:
+    return Actor(user=user, session_id="", expires_at=0)
+
+
+async def _write(deps: Deps, actor: Actor, entry: PlannedPost | PlannedComment) -> None:
+    if isinstance(entry, PlannedPost):
+        await create_post(
+            deps,
+            actor,
+            content=entry.text,
+            content_format=entry.saying.content_format,
+            reserved_id=entry.id,
+        )
+    else:
+        await create_comment(deps, actor, post_id=entry.post.id, content=entry.text, reserved_id=entry.id)
+
+
+async def _react(deps: Deps, actor: Actor, post: PlannedPost, reaction: PlannedReaction) -> None:
+    kind = reaction.reaction_type
+    state = await toggle_reaction(deps, actor, post_id=post.id, reaction_type=kind)
+    if not state["active"]:
+        # An interrupted fill had written it, and this has just taken it away.
+        await toggle_reaction(deps, actor, post_id=post.id, reaction_type=kind)
