@@ -16,6 +16,7 @@ import click
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from community.demo import fill_if_empty, log_ins
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
 from community.passwords import Hashing
@@ -34,7 +35,6 @@ from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
 from push.outbox import Outbox
 from realtime.broker import LocalBroker
 from realtime.hub import Hub
-from community.demo import fill_if_empty, log_ins
 from store.embedded import EmbeddedMongo, EmbeddedMongoUnavailable
 from store.errors import StoreUnavailable
 from store.store import open_store
@@ -154,7 +154,7 @@ async def _drain(deps: Deps, server: HTTPServer) -> None:
 def start_logging(settings: Settings) -> None:
     """Send logs to standard error, as lines to read on a terminal, else as JSON."""
     fmt = settings.log_format or ("text" if sys.stderr.isatty() else "json")
-    logs.configure(settings.log_level, cast(Literal["text", "json"], fmt), sys.stderr)
+    logs.configure(settings.log_level, cast("Literal['text', 'json']", fmt), sys.stderr)
 
 
 def run(main: Callable[[], object]) -> None:

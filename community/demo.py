@@ -37,11 +37,14 @@ SHOWN = 2
 
 
 class PastClock:
-    """Stands at a time of day in the past; seconds pass as they do for everybody."""
+    """Stands at a time of day in the past until it is set forward; seconds pass as they do for everybody."""
 
     def __init__(self, at: datetime, real: Clock) -> None:
         self._at = at
         self._real = real
+
+    def forward_to(self, at: datetime) -> None:
+        self._at = max(self._at, at)
 
     def now(self) -> datetime:
         return self._at
@@ -99,14 +102,21 @@ async def _all(work: Sequence[Awaitable[None]]) -> None:
 
 def _at(deps: Deps, at: datetime) -> Deps:
     """The same dependencies, at that time."""
-    clock = PastClock(at, deps.clock)
+    return _with(deps, PastClock(at, deps.clock))
+
+
+def _with(deps: Deps, clock: Clock) -> Deps:
     return replace(deps, clock=clock, store=Store(deps.store.database, clock))
 
 
 async def _fill(deps: Deps, group: GroupPlan) -> None:
     actors = await _join(deps, group)
+    # One store for all: it remembers the last number of the room.
+    clock = PastClock(group.invited_at, deps.clock)
+    then = _with(deps, clock)
     for entry in group.entries:
-        await _write(_at(deps, entry.at), actors[entry.author.id], entry)
+        clock.forward_to(entry.at)
+        await _write(then, actors[entry.author.id], entry)
     # One after the other within a post, so that its last reaction is its latest; posts side by side.
     waiting = iter(group.reactions)
 

@@ -251,8 +251,8 @@ class _Planner:
         """What others say to a post, oldest first, and sometimes the author's own last word."""
         rng = self._rng
         members = self._members(post)
-        wanted = min(MOST_ANSWERS, round(rng.expovariate(1 / (1.7 * post.topic.talk))), len(members))
-        texts = [each for each in post.saying.answers if rng.random() < 0.9]
+        wanted = min(MOST_ANSWERS, round(rng.expovariate(1 / (1.4 * post.topic.talk))), len(members))
+        texts = [each for each in post.saying.answers if rng.random() < 0.75]
         general = sorted(post.topic.comments, key=lambda text: (self._said[text], rng.random()))
         texts += general[: max(0, wanted - len(texts))]
         rng.shuffle(texts)
@@ -299,7 +299,7 @@ class _Planner:
         rng = self._rng
         found: list[PlannedReaction] = []
         for by in self._members(post):
-            if rng.random() > by.sociable * 0.55 * post.topic.warmth:
+            if rng.random() > by.sociable * 0.36 * post.topic.warmth:
                 continue
             at = self._awake(by, post.at + timedelta(minutes=0.5 + rng.expovariate(1 / 150)))
             kinds = set(rng.choices(REACTION_TYPES, post.topic.reactions, k=2 if rng.random() < 0.15 else 1))

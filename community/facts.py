@@ -14,9 +14,9 @@ from realtime.events import (
     CommentAdded,
     CommentDeleted,
     Fact,
+    Position,
     PostCreated,
     PostDeleted,
-    Position,
     ReactionsChanged,
 )
 from realtime.history import Replay

@@ -19,6 +19,8 @@ from store.records import Post
 from store.store import Store
 
 FIRST_PAGE = PageRequest()
+# Where nobody can connect from: of a room that does not exist.
+NOWHERE = Position("0", 0)
 # What another instance writes is seen this late at the most, should its message be lost.
 KEPT_SECONDS = 1.0
 # About 15 KB a group; about 10 KB an encoded answer.
@@ -38,7 +40,7 @@ class GroupPage:
 class FeedView:
     """A page as one member sees it. ``encoded`` is for the caller to keep what it makes of it."""
 
-    position: Position | None
+    position: Position
     page: Page[present.Json]
     encoded: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
@@ -88,7 +90,7 @@ class FeedPages:
         position = self._realtime.position(community_id)
         if position is None:
             head = await self._store.events.head(community_id)
-            position = Position(head.epoch, head.seq) if head else Position("0", 0)
+            position = Position(head.epoch, head.seq) if head else NOWHERE
         posts = await self._store.posts.page(community_id, request)
         authors = await self._people.authors(post.author_id for post in posts.items)
         return GroupPage(position, posts, authors)

@@ -4,8 +4,8 @@ from community import present
 from community.access import deletable_post, own_community, readable_post
 from community.actor import Actor
 from community.errors import NotFound
-from community.feed_pages import FeedView
 from community.facts import post_created, post_deleted
+from community.feed_pages import NOWHERE, FeedView
 from community.reactions import in_order
 from config.deps import Deps
 from store.errors import Gone
@@ -16,11 +16,11 @@ from store.records import Post
 async def list_posts(deps: Deps, actor: Actor, request: PageRequest) -> FeedView:
     """Give a page of the actor's group's feed, newest first, and the room's position read before it.
 
-    Somebody without a group gets an empty page and no position. What is the same for all members, and on the
+    Somebody without a group gets an empty page and a position that leads nowhere. What is the same for all members, and on the
     first page the actor's own part too, comes from memory while nothing changes.
     """
     if actor.community_id is None:
-        return FeedView(None, Page((), None, None))
+        return FeedView(NOWHERE, Page((), None, None))
     group_page = await deps.feed_pages.group_page(actor.community_id, request)
     view = deps.feed_pages.view(actor.community_id, actor.id, group_page)
     if view is None:

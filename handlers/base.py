@@ -92,7 +92,7 @@ class ApiHandler(RequestHandler):
             return
         declared = self.endpoints.get(method.lower())
         if declared is None:
-            raise MethodNotAllowed(method, tuple(name.upper() for name in self.endpoints))
+            raise HTTPError(405)
         if declared.roles:
             self.actor = await authenticate(self.deps, self._bearer())
             if self.actor.role not in declared.roles:
@@ -234,6 +234,8 @@ class ApiHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
+        if status_code == 405:
+            error = MethodNotAllowed(str(self.request.method), tuple(name.upper() for name in self.endpoints))
         answer = answer_to(error if error is not None else HTTPError(status_code))
         self.set_status(answer.status)
         self._allow_origin()

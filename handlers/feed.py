@@ -30,8 +30,7 @@ class FeedHandler(ApiHandler):
     async def get(self) -> None:
         request = page_request(self)
         view = await posts.list_posts(self.deps, self.actor, request)
-        if view.position is not None:
-            self.set_header(POSITION, str(view.position))
+        self.set_header(POSITION, str(view.position))
         # Links carry the address that was asked, so what is kept is kept by it.
         address = f"{self.base_url}{self.request.path}"
         encoded = view.encoded.get(address)

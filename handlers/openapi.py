@@ -7,21 +7,21 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin, OpenAPIConverter
+from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_instance
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 from marshmallow.fields import Decimal
 
 from handlers.endpoint import ANY_USER, Endpoint, Route, declarations
+from store.ids import MAX_ID
 
 Json = dict[str, Any]
 
 JSON_MEDIA = "application/json"
-# The contract's ids: positive, and exact in any reader's numbers (RFC 7493).
-MAX_ID = 2**53 - 1
 DESCRIPTION = (
     "Coaching communities: a trainer's group and its live feed. Times are UTC in ISO 8601 with milliseconds, "
     "ids are positive integers below 2^53, the slash at the end of a path is optional."
@@ -151,7 +151,7 @@ def error_statuses(template: str, endpoint: Endpoint) -> list[int]:
 class _Converter(OpenAPIConverter):
     """Money and rates travel as text; the library would call them numbers."""
 
-    field_mapping: ClassVar = {**OpenAPIConverter.field_mapping, Decimal: ("string", None)}
+    field_mapping = {**OpenAPIConverter.field_mapping, Decimal: ("string", None)}  # noqa: RUF012 - its own way
 
 
 class _Plugin(MarshmallowPlugin):
@@ -251,7 +251,9 @@ def _responses(template: str, endpoint: Endpoint) -> Json:
 
 
 def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
-    headers = {"X-Request-ID": REQUEST_ID, **{name: _header(says) for name, says in endpoint.headers.items()}}
+    # An endpoint's own headers may depend on the case: without a group there is no position to name.
+    own = {name: _header(says, required=False) for name, says in endpoint.headers.items()}
+    headers = {"X-Request-ID": REQUEST_ID, **own}
     if endpoint.cached:
         headers["ETag"] = ETAG
     if endpoint.creates:

@@ -9,7 +9,15 @@ from datetime import datetime
 from typing import Protocol
 
 from realtime.broker import FactEnvelope, LevelEnvelope
-from realtime.events import CommentAdded, CommentDeleted, Fact, Position, PostDeleted, ReactionsChanged
+from realtime.events import (
+    CommentAdded,
+    CommentDeleted,
+    Fact,
+    Position,
+    PostCreated,
+    PostDeleted,
+    ReactionsChanged,
+)
 
 # Facts kept in memory for each live room. At 300 facts a second, the most one room is built for, nearly a second;
 # in an ordinary room, hours. About 1 KiB each.
@@ -17,6 +25,9 @@ RING_FACTS = 256
 
 # Posts whose latest level is kept for each live room: more than a group reacts to within a reconnect storm.
 LEVEL_POSTS = 512
+
+# The facts that show something, which a deletion takes back.
+SHOWING = frozenset({PostCreated.wire_name, CommentAdded.wire_name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,7 @@ class Ring:
         self._entries: deque[FactEnvelope | None] = deque()
         self._base = base
         self._base_at: datetime | None = None
+        self._latest_of: dict[int, int] = {}  # By author: the latest fact that shows them.
 
     @property
     def last(self) -> int:
@@ -79,12 +91,12 @@ class Ring:
         """Takes the next fact; numbers left out before it count as gone. Drops what the fact deletes."""
         self.skip_to(fact.position.seq - 1)
         self._push(fact)
+        if fact.author_id is not None:
+            self._latest_of[fact.author_id] = fact.position.seq
         if fact.wire_name == PostDeleted.wire_name:
-            self._drop_frames(lambda old: old.post_id == fact.post_id and old is not fact)
+            self._drop_shown(lambda old: old.post_id == fact.post_id)
         elif fact.wire_name == CommentDeleted.wire_name:
-            self._drop_frames(
-                lambda old: old.comment_id == fact.comment_id and old.wire_name == CommentAdded.wire_name
-            )
+            self._drop_shown(lambda old: old.comment_id == fact.comment_id)
 
     def skip_to(self, seq: int) -> None:
         """The facts up to `seq` that it has not had are gone: they were deleted before they were read."""
@@ -98,16 +110,15 @@ class Ring:
     def clear(self, base: int) -> None:
         """Forgets everything; the next fact is `base` + 1."""
         self._entries.clear()
+        self._latest_of.clear()
         self._base = base
         self._base_at = None
 
     def forget_author(self, user_id: int) -> None:
         """Forgets up to the latest fact that shows this user, so that replays of it come from the database."""
-        for behind, entry in enumerate(reversed(self._entries)):
-            if entry is not None and entry.author_id == user_id:
-                while len(self._entries) > behind:
-                    self._pop()
-                return
+        outdated = self._latest_of.pop(user_id, 0)
+        while self._base < outdated:
+            self._pop()
 
     def after(self, seq: int, *, through: int) -> list[FactEnvelope] | None:
         """The facts in (seq, through] that can be shown, in order; None when it does not reach back to `seq`."""
@@ -141,9 +152,10 @@ class Ring:
         self._base += 1
         self._base_at = entry.at if entry is not None else None
 
-    def _drop_frames(self, is_gone: Callable[[FactEnvelope], bool]) -> None:
+    def _drop_shown(self, is_gone: Callable[[FactEnvelope], bool]) -> None:
+        """Takes the frames of the posts and comments that are gone; what tells of deletions stays."""
         for place, entry in enumerate(self._entries):
-            if entry is not None and entry.frame and is_gone(entry):
+            if entry is not None and entry.wire_name in SHOWING and is_gone(entry):
                 self._entries[place] = replace(entry, frame=b"")
 
 

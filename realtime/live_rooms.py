@@ -18,6 +18,10 @@ from realtime.live_room import READ_SECONDS, LiveRoom
 LINGER_SECONDS: Final = 60.0
 
 
+class RoomsClosed(Exception):
+    """The instance stopped while the room was being opened."""
+
+
 class LiveRooms:
     """Every room that has, had or is about to get members here."""
 
@@ -47,7 +51,10 @@ class LiveRooms:
         return self._rooms.get(community_id)
 
     async def open(self, community_id: int) -> LiveRoom:
-        """The room, live from now on. Raises what the log raised. Who ask at once share one read."""
+        """The room, live from now on. Who ask at once share one read.
+
+        Raises what the log raised, or `RoomsClosed`.
+        """
         room = self._rooms.get(community_id)
         if room is not None:
             return room
@@ -55,7 +62,12 @@ class LiveRooms:
         if opening is None:
             opening = self._opening[community_id] = asyncio.create_task(self._open(community_id))
             opening.add_done_callback(_look_at)
-        return await asyncio.shield(opening)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled():  # Not the caller was cancelled but what it waits for.
+                raise RoomsClosed from None
+            raise
 
     def take(self, envelope: FactEnvelope | LevelEnvelope) -> None:
         """Hands a fact or level to its room; without members here, it is nobody's."""

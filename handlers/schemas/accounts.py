@@ -13,8 +13,8 @@ from handlers.schemas.fields import (
     Output,
     Secret,
     Text,
-    TimeZone,
     Timestamp,
+    TimeZone,
 )
 from store.records import ADMIN, AMBASSADOR, TRAINEE, TRAINER
 

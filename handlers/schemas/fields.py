@@ -107,9 +107,6 @@ class TimeZone(fields.String):
 class Flag(fields.Boolean):
     """JSON true or false and nothing that looks like it."""
 
-    truthy = {True}  # noqa: RUF012 - marshmallow's own way to say it
-    falsy = {False}  # noqa: RUF012
-
     def __init__(self, **options: Any) -> None:
         super().__init__(error_messages={**REQUIRED, "invalid": "Must be a valid boolean."}, **options)
 
@@ -118,7 +115,8 @@ class Flag(fields.Boolean):
     ) -> bool:
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
-        return value
+        found: bool = super()._deserialize(value, attr, data, **kwargs)
+        return found
 
 
 class FutureTime(fields.AwareDateTime):

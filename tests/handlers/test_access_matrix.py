@@ -13,7 +13,19 @@ NOBODY, ADMIN, AMBASSADOR = "nobody", "admin", "ambassador"
 TRAINER, TRAINEE = "trainer", "trainee"
 OTHER_TRAINER, OTHER_TRAINEE, ALONE = "other trainer", "other trainee", "alone"
 REMOVED, ERASED, LOGGED_OUT = "removed", "erased", "logged out"
-EVERYBODY = {NOBODY, ADMIN, AMBASSADOR, TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE, ALONE, REMOVED, ERASED, LOGGED_OUT}
+EVERYBODY = {
+    NOBODY,
+    ADMIN,
+    AMBASSADOR,
+    TRAINER,
+    TRAINEE,
+    OTHER_TRAINER,
+    OTHER_TRAINEE,
+    ALONE,
+    REMOVED,
+    ERASED,
+    LOGGED_OUT,
+}
 USERS = EVERYBODY - {NOBODY, ERASED, LOGGED_OUT}
 TRAINERS = {TRAINER, OTHER_TRAINER}
 GROUPED = {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE, ALONE, REMOVED}
@@ -106,11 +118,22 @@ async def test_s2_route_lets_in_exactly_whom_the_matrix_says(groups: Groups, dep
             path = route.format(
                 post_id=post["id"], comment_id=comment["id"], invite_id=invite["id"], user_id=member.id
             )
-            body = {"reaction_type": "fire"} if "react/" in route else {"content": "Hi"} if "feed" in route else None
+            body = (
+                {"reaction_type": "fire"}
+                if "react/" in route
+                else {"content": "Hi"}
+                if "feed" in route
+                else None
+            )
             body = body if method == "POST" else None
             answer = await groups.api.send(method, path, body, token=person.token if person else None)
             public = MATRIX[method, route] == EVERYBODY
             turned_away = answer.status in {401, 403, 404} and not (public and answer.status == 401)
-            assert turned_away == (name not in MATRIX[method, route]), (method, name, answer.status, answer.body)
+            assert turned_away == (name not in MATRIX[method, route]), (
+                method,
+                name,
+                answer.status,
+                answer.body,
+            )
             if person is None or name in {ERASED, LOGGED_OUT}:
                 assert public or answer.status == 401, (method, name, answer.status)

@@ -265,7 +265,7 @@ async def test_s11_a_newer_password_ends_older_links(groups: Groups, mailbox: Ma
 
 
 async def test_delete_erases_the_person_and_keeps_what_they_wrote(groups: Groups, deps: Deps) -> None:
-    trainer, leaving, staying = await groups.group(2)
+    _trainer, leaving, staying = await groups.group(2)
     post = await leaving.write("I was here.")
     await leaving.comment(post["id"], "So was this.")
     wrong = await leaving.delete(ME, {"current_password": "not this one"})

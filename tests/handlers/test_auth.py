@@ -157,7 +157,12 @@ async def test_verify_tells_good_tokens_from_others(groups: Groups) -> None:
 
 
 def forged(
-    person: Person, *, key: str = SECRET, algorithm: str = "HS256", headers: dict[str, Any] | None = None, **claims: Any
+    person: Person,
+    *,
+    key: str = SECRET,
+    algorithm: str = "HS256",
+    headers: dict[str, Any] | None = None,
+    **claims: Any,
 ) -> str:
     """Give the person's access token with some claims changed (or, with None, left out), signed with `key`."""
     payload = jwt.decode(person.token, options={"verify_signature": False})

@@ -2,8 +2,11 @@
 
 import asyncio
 import secrets
+from urllib.parse import quote
 
 import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from config.deps import Deps
 from tests.support.groups import Groups
@@ -70,7 +73,7 @@ async def test_feed_is_empty_and_closed_for_writing_when_there_is_no_trainer(gro
     alone = await groups.trainee()
     answer = await alone.get(FEED)
     assert answer.json == {"next": None, "previous": None, "results": []}
-    assert "X-Feed-Position" not in answer.headers
+    assert answer.headers["X-Feed-Position"] == "0.0"
     refused = await alone.post(FEED, {"content": "Hello?"})
     assert (refused.status, refused.json["code"]) == (403, "no_group")
 
@@ -103,10 +106,10 @@ async def test_s19_feed_refuses_a_cursor_when_it_is_not_ours(groups: Groups, cur
     assert (answer.status, answer.json["detail"]) == (404, "Invalid cursor.")
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "9007199254740992", "99999999999999999999", "abc", "1e3", "1.0", "٣"])
+@pytest.mark.parametrize(
+    "number", ["0", "-1", "9007199254740992", "99999999999999999999", "abc", "1e3", "1.0", "٣"]
+)
 async def test_s15_post_is_not_found_when_the_id_is_impossible(groups: Groups, number: str) -> None:
-    from urllib.parse import quote
-
     trainer = await groups.trainer()
     answer = await trainer.get(f"{FEED}{quote(number)}/")
     assert answer.status == 404
@@ -131,10 +134,15 @@ async def test_reaction_toggles_and_counts(groups: Groups) -> None:
     assert (await one.feed())[0]["user_reactions"] == ["heart"]
     assert (await two.feed())[0]["user_reactions"] == ["fire"]
     who = (await trainer.get(f"{FEED}{post['id']}/reactions/")).json["results"]
-    assert [(each["user"]["id"], each["reaction_type"]) for each in who] == [(two.id, "fire"), (one.id, "heart")]
+    assert [(each["user"]["id"], each["reaction_type"]) for each in who] == [
+        (two.id, "fire"),
+        (one.id, "heart"),
+    ]
 
 
-@pytest.mark.parametrize("body", [{}, {"reaction_type": "love"}, {"reaction_type": None}, {"reaction_type": ["fire"]}])
+@pytest.mark.parametrize(
+    "body", [{}, {"reaction_type": "love"}, {"reaction_type": None}, {"reaction_type": ["fire"]}]
+)
 async def test_reaction_is_refused_when_the_type_is_wrong(groups: Groups, body: object) -> None:
     trainer = await groups.trainer()
     post = await trainer.write()
@@ -147,7 +155,10 @@ async def test_reactions_are_exact_when_many_toggle_at_once(groups: Groups, deps
     trainer, *members = await groups.group(4)
     post = await trainer.write()
     toggles = [
-        person.react(post["id"], kind) for person in members for kind in ("fire", "thumbs_up", "heart") for _ in range(5)
+        person.react(post["id"], kind)
+        for person in members
+        for kind in ("fire", "thumbs_up", "heart")
+        for _ in range(5)
     ]
     await asyncio.gather(*toggles)
     seen = (await trainer.get(f"{FEED}{post['id']}/")).json
@@ -228,11 +239,15 @@ async def test_delete_succeeds_once_when_many_delete_at_once(groups: Groups) -> 
     url = f"{FEED}{post['id']}/comments/{comment['id']}/"
     answers = await asyncio.gather(*(who.delete(url) for who in (trainer, trainee) for _ in range(3)))
     assert sorted(answer.status for answer in answers) == [204] + [404] * 5
-    answers = await asyncio.gather(*(who.delete(f"{FEED}{post['id']}/") for who in (trainer, trainee) for _ in range(3)))
+    answers = await asyncio.gather(
+        *(who.delete(f"{FEED}{post['id']}/") for who in (trainer, trainee) for _ in range(3))
+    )
     assert sorted(answer.status for answer in answers) == [204] + [404] * 5
 
 
-async def test_counts_are_exact_when_comments_race_the_deletion_of_their_post(groups: Groups, deps: Deps) -> None:
+async def test_counts_are_exact_when_comments_race_the_deletion_of_their_post(
+    groups: Groups, deps: Deps
+) -> None:
     trainer, trainee = await groups.group(1)
     for _ in range(5):
         post = await trainee.write()
@@ -245,7 +260,7 @@ async def test_counts_are_exact_when_comments_race_the_deletion_of_their_post(gr
 
 
 async def test_s1_nothing_of_a_group_is_reached_from_outside(groups: Groups) -> None:
-    trainer, trainee = await groups.group(1)
+    _trainer, trainee = await groups.group(1)
     post = await trainee.write("Between us.")
     comment = await trainee.comment(post["id"])
     other_trainer, other_trainee = await groups.group(1)
@@ -303,7 +318,9 @@ async def test_feed_position_grows_with_each_fact_and_not_with_reactions(groups:
 async def test_idempotency_key_makes_one_post_when_sent_many_times(groups: Groups) -> None:
     trainer, trainee = await groups.group(1)
     headers = {"Idempotency-Key": secrets.token_hex(8)}
-    answers = await asyncio.gather(*(trainee.post(FEED, {"content": "Once"}, headers=headers) for _ in range(6)))
+    answers = await asyncio.gather(
+        *(trainee.post(FEED, {"content": "Once"}, headers=headers) for _ in range(6))
+    )
     assert {answer.status for answer in answers} <= {201, 409}
     assert len({answer.body for answer in answers if answer.status == 201}) == 1
     again = await trainee.post(FEED, {"content": "Once"}, headers=headers)
@@ -336,20 +353,20 @@ async def test_idempotency_key_finds_what_a_crashed_try_had_written(groups: Grou
         first = await trainer.post(url, body, headers=headers)
         # As a process leaves it that dies between the write and the keeping of its answer.
         changed = await kept.update_one(
-            {"user_id": trainer.id, "status": 201, "reserved_id": first.json["id"]}, {"$set": {"status": None}}
+            {"user_id": trainer.id, "status": 201, "reserved_id": first.json["id"]},
+            {"$set": {"status": None}},
         )
         assert changed.modified_count == 1
         assert (await trainer.post(url, body, headers=headers)).status == 409
-        await kept.update_one({"reserved_id": first.json["id"]}, {"$set": {"claimed_until": deps.clock.now()}})
+        await kept.update_one(
+            {"reserved_id": first.json["id"]}, {"$set": {"claimed_until": deps.clock.now()}}
+        )
         second = await trainer.post(url, body, headers=headers)
         assert (second.status, second.json) == (201, first.json)
     assert len(await trainer.feed()) == 2
 
 
 async def test_json_is_compressed_when_it_is_long_and_the_client_can(groups: Groups) -> None:
-    from tornado.httpclient import HTTPRequest
-    from tornado.simple_httpclient import SimpleAsyncHTTPClient
-
     trainer = await groups.trainer()
     await trainer.write("long " * 400)
     client = SimpleAsyncHTTPClient(force_instance=True)

@@ -45,7 +45,10 @@ async def test_s14_body_is_refused_when_it_is_too_long_or_of_another_type(api: A
     long = await api.send("POST", CREATE, raw=b'{"email": "' + b"x" * (1024 * 1024) + b'"}')
     assert (long.status, long.json["code"]) == (400, "parse_error")
     form = await api.send(
-        "POST", CREATE, raw=b"email=a&password=b", headers={"Content-Type": "application/x-www-form-urlencoded"}
+        "POST",
+        CREATE,
+        raw=b"email=a&password=b",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert (form.status, form.json["code"]) == (415, "unsupported_media_type")
 

@@ -27,7 +27,10 @@ async def test_invites_are_listed_and_revoked_by_their_trainer_only(groups: Grou
     trainer, other = await groups.trainer(), await groups.trainer()
     first = (await trainer.post(INVITES, {})).json
     second = (await trainer.post(INVITES, {"max_uses": 3})).json
-    assert [each["id"] for each in (await trainer.get(INVITES)).json["results"]] == [second["id"], first["id"]]
+    assert [each["id"] for each in (await trainer.get(INVITES)).json["results"]] == [
+        second["id"],
+        first["id"],
+    ]
     assert (await other.get(INVITES)).json["results"] == []
     assert (await other.delete(f"{INVITES}{first['id']}/")).status == 404
     assert (await trainer.delete(f"{INVITES}{first['id']}/")).status == 204

@@ -10,6 +10,7 @@ import ssl
 import aiosmtplib
 import pytest
 
+from config.log import TextLine
 from push import letters
 from push.letters import Letter
 from push.mail import LogMailer, MailRefused, SmtpMailer
@@ -208,3 +209,5 @@ async def test_log_mailer_writes_the_whole_letter(caplog):
     assert "Subject: Reset your Cohort password" in caplog.messages
     assert f"| {LINK}" in caplog.messages
     assert all("\n" not in message for message in caplog.messages)
+    # The log masks tokens everywhere else.
+    assert any(TextLine().format(record).endswith(LINK) for record in caplog.records)

@@ -1,0 +1,171 @@
+"""The memory of a room: the ring stays dense whatever is deleted, and levels say how far back they reach.
+The model of the ring is a plain list of all facts.
+"""
+
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.history import LEVEL_POSTS, RING_FACTS, LatestLevels, Ring
+from realtime.protocol import seal_fact, seal_level
+from tests.realtime.fakes import NOON, MemoryLog
+
+
+def seqs(found):
+    return None if found is None else [fact.position.seq for fact in found]
+
+
+def ring_of(log: MemoryLog, *, base: int = 0) -> Ring:
+    ring = Ring(base)
+    for fact in log.facts[7][base:]:
+        ring.append(seal_fact(fact))
+    return ring
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("post"), st.integers(1, 6)),
+        st.tuples(st.just("comment"), st.integers(1, 6)),
+        st.tuples(st.just("delete_comment"), st.integers(1, 6)),
+        st.tuples(st.just("delete_post"), st.integers(1, 6)),
+        st.tuples(st.just("skip"), st.integers(1, 300)),
+        st.tuples(st.just("forget_author"), st.sampled_from([17, 18, 19])),
+        st.tuples(st.just("clear"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300)
+@given(STEPS, st.integers(0, 60), st.integers(0, 60))
+def test_ring_after_any_history_gives_what_the_log_would_or_nothing(steps, since, length):
+    log, ring, ids = MemoryLog(), Ring(0), iter(range(10_000))
+    unknown, comments = set(), {}
+    outdated = 0
+    for what, number in steps:
+        facts = log.facts.get(7, [])
+        if what == "skip":
+            for _ in range(number):
+                unknown.add(log.post(1_000 + next(ids)).position.seq)
+            ring.skip_to(len(log.facts[7]))
+        elif what == "forget_author":
+            shown = [fact.position.seq for fact in facts if fact.author_id == number]
+            outdated = max([outdated, *(seq for seq in shown if seq not in unknown)])
+            ring.forget_author(number)
+        elif what == "clear":
+            ring.clear(len(facts))
+        elif what == "post":
+            ring.append(seal_fact(log.post(next(ids))))
+        elif what == "delete_post":
+            ring.append(seal_fact(log.delete_post(number)))
+        elif what == "comment":
+            comments[number] = next(ids)
+            ring.append(seal_fact(log.comment(comments[number], 1_000_000 + number)))
+        elif number in comments:
+            gone = comments.pop(number)
+            ring.append(seal_fact(log.delete_comment(gone, 1_000_000 + number)))
+    head = len(log.facts.get(7, []))
+    assert ring.last == head
+    through = min(head, since + length)
+    found = ring.after(min(since, through), through=through)
+    if found is None:
+        return
+    assert min(since, through) >= outdated
+    wanted = [
+        fact.position.seq
+        for fact in log.facts.get(7, [])[min(since, through) : through]
+        if fact.position.seq not in log.gone(7) | unknown
+    ]
+    assert seqs(found) == wanted
+
+
+def test_ring_when_full_keeps_the_latest():
+    log = MemoryLog()
+    for number in range(RING_FACTS + 10):
+        log.post(number)
+    ring = ring_of(log)
+    assert ring.after(9, through=20) is None
+    assert seqs(ring.after(10, through=20)) == list(range(11, 21))
+    assert ring.time_of(10) == log.facts[7][9].at
+    assert ring.time_of(9) is None
+
+
+def test_ring_time_of_a_number_it_does_not_have_is_unknown():
+    log = MemoryLog()
+    log.post(1)
+    ring = ring_of(log)
+    assert ring.time_of(0) is None
+    assert ring.time_of(2) is None
+    ring.learn_time(0, NOON)
+    ring.learn_time(5, NOON)
+    assert ring.time_of(0) == NOON
+    ring.skip_to(2)
+    assert ring.time_of(2) is None
+    assert ring.after(0, through=3) is None
+
+
+def test_ring_after_a_long_hole_starts_anew_behind_it():
+    ring = Ring(3)
+    ring.skip_to(3 + RING_FACTS + 1)
+    assert ring.after(3, through=ring.last) is None
+    assert ring.after(ring.last, through=ring.last) == []
+
+
+def test_ring_when_a_post_is_deleted_shows_only_deletions_of_it():
+    log = MemoryLog()
+    log.post(1)
+    log.post(2)
+    log.comment(5, 1)
+    log.delete_comment(5, 1)
+    log.delete_post(1)
+    assert seqs(ring_of(log).after(0, through=5)) == [2, 4, 5]
+
+
+def test_ring_when_an_author_changes_forgets_up_to_their_latest():
+    log = MemoryLog()
+    log.post(1, author_id=17)
+    log.post(2, author_id=18)
+    log.post(3, author_id=19)
+    ring = ring_of(log)
+    ring.forget_author(18)
+    assert ring.after(1, through=3) is None
+    assert seqs(ring.after(2, through=3)) == [3]
+    ring.forget_author(17)
+    assert seqs(ring.after(2, through=3)) == [3]
+
+
+def test_levels_pass_only_newer_versions():
+    log, levels = MemoryLog(), LatestLevels(NOON)
+    second, first = log.react(1, version=2), log.react(1, version=1)
+    assert levels.take(seal_level(second))
+    assert not levels.take(seal_level(first))
+    assert not levels.take(seal_level(second))
+    assert [level.version for level in levels.since(NOON + timedelta(microseconds=1))] == [2]
+
+
+def test_levels_reach_back_to_the_beginning_and_say_so():
+    log, levels = MemoryLog(), LatestLevels(NOON)
+    first = seal_level(log.react(1, version=1))
+    second = seal_level(log.react(2, version=1))
+    levels.take(first)
+    mark = levels.mark
+    levels.take(second)
+    assert levels.since(NOON) is None
+    assert levels.since(second.at) == [second]
+    assert levels.since(first.at) == [first, second]
+    assert levels.arrived_after(mark) == [second]
+    assert levels.arrived_after(levels.mark) == []
+    levels.forget_post(2)
+    assert levels.since(first.at) == [first]
+
+
+def test_levels_of_too_many_posts_reach_back_less_far():
+    log, levels = MemoryLog(), LatestLevels(NOON)
+    taken = [seal_level(log.react(post_id, version=1)) for post_id in range(LEVEL_POSTS + 2)]
+    for level in taken:
+        levels.take(level)
+    assert levels.arrived_after(1) is None
+    assert len(levels.arrived_after(2)) == LEVEL_POSTS
+    assert levels.since(taken[1].at) is None
+    assert len(levels.since(taken[2].at)) == LEVEL_POSTS

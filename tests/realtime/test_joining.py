@@ -1,0 +1,366 @@
+"""Coming in: the greeting, what a returning client is given and from where, and that nothing is missed meanwhile.
+Order inside the room is tested in test_live_room.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+
+from realtime.broker import LocalBroker
+from realtime.close_codes import TOO_SLOW, TRY_LATER
+from realtime.events import Event, Position
+from realtime.history import LEVEL_POSTS, RING_FACTS
+from realtime.hub import Hub
+from realtime.live_room import MAX_REPLAY_FACTS
+from realtime.protocol import seal_fact
+from tests.realtime.fakes import NOON, ROOM, Peer, stranger, until
+
+
+def publish(hub: Hub, *events: Event) -> None:
+    for event in events:
+        hub.publish(event)
+
+
+async def test_client_without_a_position_is_greeted_with_the_rooms(hub, log, enter):
+    log.post(1)
+    peer = await enter()
+    greeting = peer.messages[0]
+    assert greeting == {
+        "type": "connected",
+        "timestamp": "2026-11-21T12:00:00.000Z",
+        "room": "community_feed_7",
+        "position": "k3x9.1",
+        "recovered": None,
+        "heartbeat_seconds": 25,
+    }
+    publish(hub, log.post(2))
+    assert peer.seqs == [2]
+
+
+async def test_many_who_join_at_once_share_one_reading_of_the_head(log, enter):
+    peers = await asyncio.gather(*[enter() for _ in range(20)])
+    assert log.reads == ["head"]
+    assert all(peer.types == ["connected"] for peer in peers)
+
+
+async def test_returning_client_gets_what_it_missed_from_the_log(hub, log, enter):
+    for number in range(5):
+        log.post(number)
+    peer = await enter(since="k3x9.2")
+    assert peer.messages[0]["recovered"] is True
+    # Its own position: should the replay not reach it, it comes back with that.
+    assert peer.messages[0]["position"] == "k3x9.2"
+    assert peer.seqs == [3, 4, 5]
+    assert log.reads == ["head", "facts_after", "levels_since"]
+    publish(hub, log.post(6))
+    assert peer.seqs == [3, 4, 5, 6]
+
+
+async def test_returning_client_gets_what_it_missed_from_memory(hub, log, enter, clock):
+    await enter()
+    clock.advance(120)
+    log.at = NOON + timedelta(seconds=120)
+    publish(hub, *[log.post(number) for number in range(5)])
+    publish(hub, log.react(3, version=1), log.react(3, version=2))
+    log.reads.clear()
+    peer = await enter(since="k3x9.3")
+    assert log.reads == []
+    assert peer.seqs == [4, 5]
+    assert [(m["post_id"], m["version"]) for m in peer.messages if "version" in m] == [(3, 2)]
+
+
+async def test_returning_client_that_missed_nothing_gets_nothing(log, enter):
+    log.post(1)
+    peer = await enter(since="k3x9.1")
+    assert peer.types == ["connected"]
+    assert peer.messages[0]["recovered"] is True
+
+
+async def test_quiet_room_remembers_when_its_last_fact_was(hub, log, enter, clock):
+    log.post(1)
+    clock.advance(3600)
+    await enter(since="k3x9.1")
+    assert log.reads == ["head", "facts_after", "levels_since"]
+    log.at = NOON + timedelta(hours=2)
+    publish(hub, log.post(2))
+    peer = await enter(since="k3x9.1")
+    assert peer.seqs == [2]
+    # When fact 1 happened is known now, but levels from then on only the database has.
+    assert log.reads == ["head"] + ["facts_after", "levels_since"] * 2
+
+
+async def test_returning_client_gets_facts_then_levels(hub, log, enter):
+    log.post(1)
+    log.react(1, version=4)
+    log.post(2)
+    log.react(2, version=1)
+    peer = await enter(since="k3x9.0")
+    assert peer.types == ["connected", "new_post", "new_post", "reaction_update", "reaction_update"]
+
+
+async def test_levels_older_than_the_margin_are_not_given(log, enter):
+    log.post(1)
+    log.react(1, version=1)
+    log.at += timedelta(seconds=61)
+    log.post(2)
+    log.react(2, version=1)
+    peer = await enter(since="k3x9.2")
+    assert [message["post_id"] for message in peer.messages[1:]] == [2]
+
+
+async def test_deleted_facts_are_not_replayed(hub, log, enter):
+    publish(hub, log.post(1), log.post(2), log.comment(5, 2), log.delete_comment(5, 2), log.delete_post(1))
+    from_log = await enter(since="k3x9.0")
+    assert from_log.seqs == [2, 4, 5]
+
+
+async def test_deleted_facts_are_not_replayed_from_memory(hub, log, enter, clock):
+    await enter()
+    clock.advance(120)
+    log.at = NOON + timedelta(seconds=120)
+    publish(hub, log.post(9), log.post(1), log.post(2), log.comment(5, 2))
+    publish(hub, log.delete_comment(5, 2), log.delete_post(1))
+    log.reads.clear()
+    peer = await enter(since="k3x9.1")
+    assert log.reads == []
+    assert peer.seqs == [3, 5, 6]
+
+
+@pytest.mark.parametrize("since", ["", "nonsense", "k3x9", "K3X9.1", "k3x9.01", "k3x9.1.1"])
+async def test_position_that_cannot_be_read_is_a_resync(log, enter, since):
+    log.post(1)
+    peer = await enter(since=since)
+    assert peer.types == ["connected", "resync"]
+    assert peer.messages[0]["recovered"] is False
+    assert [message["position"] for message in peer.messages] == ["k3x9.1"] * 2
+
+
+@pytest.mark.parametrize("since", ["other.1", "k3x9.3", "k3x9.9007199254740991"])
+async def test_position_that_never_was_is_a_resync(hub, log, enter, since):
+    log.post(1)
+    log.post(2)
+    peer = await enter(since=since)
+    assert peer.types == ["connected", "resync"]
+    publish(hub, log.post(3))
+    assert peer.seqs == [3]
+
+
+async def test_position_behind_the_cut_of_the_log_is_a_resync(log, enter):
+    for number in range(5):
+        log.post(number)
+    log.cut_through[ROOM] = 3
+    assert (await enter(since="k3x9.2")).types == ["connected", "resync"]
+    assert (await enter(since="k3x9.3")).seqs == [4, 5]
+
+
+async def test_more_facts_than_the_limit_are_a_resync(log, enter):
+    for number in range(MAX_REPLAY_FACTS + 1):
+        log.post(number)
+    assert len((await enter(since="k3x9.1")).seqs) == MAX_REPLAY_FACTS
+    assert (await enter(since="k3x9.0")).types == ["connected", "resync"]
+
+
+async def test_more_bytes_than_the_limit_are_a_resync(log, enter):
+    for number in range(12):
+        log.post(number, text="x" * 100_000)
+    assert (await enter(since="k3x9.0")).types == ["connected", "resync"]
+    assert len((await enter(since="k3x9.2")).seqs) == 10
+
+
+async def test_more_levels_than_the_limit_are_a_resync(log, enter):
+    log.post(1)
+    for post_id in range(LEVEL_POSTS + 1):
+        log.react(post_id, version=1)
+    assert (await enter(since="k3x9.1")).types == ["connected", "resync"]
+
+
+async def test_position_of_a_faster_instance_is_looked_up_in_the_log(hub, log, enter):
+    first = await enter()
+    log.post(1)
+    log.post(2)
+    peer = await enter(since="k3x9.1")
+    assert peer.messages[0]["recovered"] is True
+    assert peer.seqs == [2]
+    assert first.seqs == [1, 2]
+
+
+async def test_position_of_a_faster_instance_is_not_doubled_in_a_large_room(hub, log, enter):
+    for _ in range(3):
+        await enter()
+    hub._rooms.get(ROOM).fanout._slice_sends = 1
+    publish(hub, log.post(1), log.post(2), log.post(3))
+    peer = await enter(since="k3x9.3")
+    await until(lambda: hub._rooms.get(ROOM).fanout._turn is None)
+    assert peer.seqs == []
+
+
+async def test_read_under_way_that_is_too_old_is_followed_by_another(hub, log, enter):
+    await enter()
+    log.gate, log.looks_first = asyncio.Event(), True
+    log.post(1)
+    hub._take(seal_fact(log.post(2)))
+    await until(lambda: "facts_after" in log.reads)
+    log.post(3)
+    joining = asyncio.create_task(enter(since="k3x9.3"))
+    await asyncio.sleep(0)
+    log.gate.set()
+    peer = await joining
+    assert peer.messages[0]["recovered"] is True
+    assert peer.seqs == []
+
+
+async def test_facts_during_the_read_are_neither_missed_nor_doubled(hub, log, enter):
+    for number in range(3):
+        log.post(number)
+    await enter()
+    log.gate = asyncio.Event()
+    joining = asyncio.create_task(enter(since="k3x9.1"))
+    await until(lambda: "facts_after" in log.reads)
+    publish(hub, log.post(4), log.react(2, version=9), log.post(5))
+    log.gate.set()
+    peer = await joining
+    publish(hub, log.post(6))
+    assert peer.seqs == [2, 3, 4, 5, 6]
+    assert {(m["post_id"], m["version"]) for m in peer.messages if "version" in m} == {(2, 9)}
+
+
+async def test_who_ask_for_the_same_at_once_share_one_read(hub, log, enter):
+    for number in range(3):
+        log.post(number)
+    await enter()
+    log.reads.clear()
+    peers = await asyncio.gather(*[enter(since="k3x9.1") for _ in range(20)])
+    assert log.reads == ["facts_after", "levels_since"]
+    assert all(peer.seqs == [2, 3] for peer in peers)
+    assert not hub._joining._reads
+
+
+async def test_more_during_the_read_than_the_room_remembers_is_too_slow(hub, log, enter):
+    log.post(1)
+    await enter()
+    log.gate, log.looks_first = asyncio.Event(), True
+    peer = stranger()
+    joining = asyncio.create_task(enter(peer, since="k3x9.0"))
+    await until(lambda: "facts_after" in log.reads)
+    publish(hub, *[log.post(number) for number in range(2, RING_FACTS + 3)])
+    log.gate.set()
+    await joining
+    assert peer.closed_with[0] == TOO_SLOW
+    assert peer.messages == []
+
+
+async def test_room_that_is_numbered_anew_during_the_read_sends_the_client_back(hub, log, enter):
+    log.post(1)
+    await enter()
+    log.gate = asyncio.Event()
+    peer = stranger()
+    joining = asyncio.create_task(enter(peer, since="k3x9.0"))
+    await until(lambda: "facts_after" in log.reads)
+    hub._rooms.get(ROOM)._restart(Position("k3x9", 1))
+    log.gate.set()
+    await joining
+    assert peer.closed_with[0] == TOO_SLOW
+
+
+async def test_client_that_leaves_during_the_read_is_not_let_in(hub, log, enter):
+    log.post(1)
+    await enter()
+    log.gate = asyncio.Event()
+    peer = stranger()
+    joining = asyncio.create_task(enter(peer, since="k3x9.0"))
+    await until(lambda: "facts_after" in log.reads)
+    hub.leave(peer.connection)
+    log.gate.set()
+    await joining
+    publish(hub, log.post(2))
+    assert peer.messages == []
+    assert len(hub._rooms.get(ROOM).fanout) == 1
+
+
+async def test_log_that_cannot_be_read_sends_clients_away(hub, log, enter, caplog):
+    log.error = ConnectionError("no primary")
+    peers = await asyncio.gather(*[enter() for _ in range(3)])
+    assert [peer.closed_with[0] for peer in peers] == [TRY_LATER] * 3
+    log.error = None
+    await enter()
+    log.post(1)
+    log.error = ConnectionError("no primary")
+    hub._take(seal_fact(log.facts[ROOM][0]))
+    peer = await enter(since="k3x9.0")
+    assert peer.closed_with[0] == TRY_LATER
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    log.error = None
+
+
+async def test_fact_that_passes_while_the_room_is_opened_is_not_missed(hub, log, enter):
+    log.gate, log.looks_first = asyncio.Event(), True
+    joining = asyncio.create_task(enter())
+    await until(lambda: "head" in log.reads)
+    hub.publish(log.post(1))
+    log.gate.set()
+    peer = await joining
+    await until(lambda: hub.position(ROOM).seq == 1)
+    assert peer.messages[0]["position"] == "k3x9.1" or peer.seqs == [1]
+
+
+async def test_author_who_changed_is_not_replayed_from_memory(hub, log, enter, clock):
+    await enter()
+    clock.advance(120)
+    log.at = NOON + timedelta(seconds=120)
+    publish(hub, log.post(1), log.post(2, author_id=18), log.post(3))
+    hub._rooms.forget_author(18)
+    log.reads.clear()
+    assert (await enter(since="k3x9.1")).seqs == [2, 3]
+    assert log.reads == ["facts_after", "levels_since"]
+    log.reads.clear()
+    assert (await enter(since="k3x9.2")).seqs == [3]
+    assert log.reads == []
+
+
+async def test_author_who_changes_while_the_log_is_read_is_not_remembered(hub, log, enter):
+    peer = await enter()
+    log.gate = asyncio.Event()
+    log.post(1)
+    hub._take(seal_fact(log.post(2)))
+    await until(lambda: "facts_after" in log.reads)
+    hub._rooms.forget_author(17)
+    log.gate.set()
+    await until(lambda: peer.seqs == [1, 2])
+    assert hub._rooms.get(ROOM).ring.after(0, through=2) is None
+
+
+class LossyBroker(LocalBroker):
+    @property
+    def is_lossless(self) -> bool:
+        return False
+
+
+async def test_levels_that_may_have_been_lost_come_from_the_database(log, clock):
+    hub = Hub(LossyBroker(), log, clock=clock)
+    peers = [stranger(), stranger()]
+    hub.register(peers[0].connection)
+    await hub.join(peers[0].connection, None, asked=False)
+    clock.advance(120)
+    log.at = NOON + timedelta(seconds=120)
+    publish(hub, log.post(1), log.post(2))
+    log.react(1, version=3)
+    hub.register(peers[1].connection)
+    await hub.join(peers[1].connection, Position.parse("k3x9.1"), asked=True)
+    assert peers[1].types == ["connected", "new_post", "reaction_update"]
+    for peer in peers:
+        hub.leave(peer.connection)
+    await hub.stop(0)
+
+
+async def test_large_replay_to_a_slow_client_does_not_cut_it_off(log, enter):
+    for number in range(10):
+        log.post(number, text="x" * 100_000)
+    peer = Peer(user_id=5)
+    peer.socket.room = 0
+    await enter(peer, since="k3x9.0")
+    assert not peer.connection.closing
+    peer.socket.room = None
+    peer.stream.flush()
+    assert len(peer.seqs) == 10

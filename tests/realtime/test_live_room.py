@@ -1,0 +1,238 @@
+"""One room's order: next, older, ahead; gaps filled by one reader; levels folded; what cannot be filled.
+Facts of other instances come in as the broker would hand them over.
+"""
+
+import asyncio
+import logging
+
+import pytest
+
+from realtime.events import Fact
+from realtime.fanout import MAX_WAITING_BYTES
+from realtime.live_room import MAX_REPLAY_FACTS, MAX_WAITING_FACTS
+from realtime.protocol import seal_fact, seal_level
+from tests.realtime.fakes import ROOM, until
+
+
+@pytest.fixture
+def arrive(hub):
+    """A fact or level comes in from another instance."""
+
+    def arrive(*facts: Fact) -> None:
+        for fact in facts:
+            hub._take(seal_fact(fact))
+
+    return arrive
+
+
+@pytest.fixture
+def arrive_level(hub):
+    return lambda level: hub._take(seal_level(level))
+
+
+async def test_fact_of_another_instance_is_delivered(log, enter, arrive):
+    peer = await enter()
+    arrive(log.post(1), log.post(2))
+    assert peer.types == ["connected", "new_post", "new_post"]
+    assert peer.seqs == [1, 2]
+    assert log.reads == ["head"]
+
+
+async def test_fact_that_comes_twice_is_delivered_once(log, enter, arrive):
+    peer = await enter()
+    first, second = log.post(1), log.post(2)
+    arrive(first, first, second, first, second)
+    assert peer.seqs == [1, 2]
+
+
+async def test_fact_ahead_of_a_lost_one_waits_for_the_log(log, enter, arrive):
+    peer = await enter()
+    facts = [log.post(number) for number in range(5)]
+    arrive(facts[0], facts[2], facts[4])
+    assert peer.seqs == [1]
+    await until(lambda: len(peer.seqs) == 5)
+    assert peer.seqs == [1, 2, 3, 4, 5]
+    assert log.reads == ["head", "facts_after"]
+
+
+async def test_facts_in_the_wrong_order_are_put_right_at_once(log, enter, arrive):
+    peer = await enter()
+    facts = [log.post(number) for number in range(3)]
+    arrive(facts[2], facts[1], facts[0])
+    assert peer.seqs == [1, 2, 3]
+
+
+async def test_facts_that_come_while_the_log_is_read_are_in_order(log, enter, arrive):
+    peer = await enter()
+    facts = [log.post(number) for number in range(3)]
+    log.gate = asyncio.Event()
+    arrive(facts[2])
+    await until(lambda: "facts_after" in log.reads)
+    more = [log.post(number) for number in range(3, 6)]
+    arrive(facts[0], more[1])
+    assert peer.seqs == [1]
+    log.gate.set()
+    await until(lambda: len(peer.seqs) == 6)
+    arrive(*more)
+    assert peer.seqs == [1, 2, 3, 4, 5, 6]
+
+
+async def test_fact_beyond_what_may_wait_comes_from_the_log(log, enter, arrive):
+    peer = await enter()
+    for number in range(MAX_REPLAY_FACTS):
+        log.post(number)
+    log.gate = asyncio.Event()
+    arrive(*log.facts[ROOM][1:])
+    ahead = [log.post(number) for number in range(1_000, 1_000 + MAX_WAITING_FACTS)]
+    log.cut_through[ROOM] = 0
+    log.gate.set()
+    await until(lambda: "resync" in peer.types)
+    arrive(*ahead)
+    assert peer.types.count("resync") == 1
+    assert peer.messages[-1]["position"] == str(log.head_of(ROOM))
+
+
+async def test_deleted_facts_are_left_out_of_what_is_filled(log, enter, arrive):
+    peer = await enter()
+    log.post(1)
+    log.post(2)
+    log.delete_post(1)
+    arrive(log.post(3))
+    await until(lambda: len(peer.seqs) == 3)
+    assert peer.seqs == [2, 3, 4]
+    arrive(log.post(4))
+    assert peer.seqs == [2, 3, 4, 5]
+
+
+async def test_room_moves_on_when_the_last_facts_are_gone_from_the_log(hub, log, enter):
+    peer = await enter()
+    log.post(1)
+    log.facts[ROOM].append(log.facts[ROOM][0])
+    log.gone = lambda _: {1, 2}
+    await hub._rooms.compare()
+    await until(lambda: hub.position(ROOM).seq == 2)
+    assert peer.types == ["connected"]
+    late = await enter()
+    assert late.messages[0]["position"] == "k3x9.2"
+
+
+async def test_log_that_fails_is_read_again(log, enter, arrive, caplog):
+    peer = await enter()
+    log.error = ConnectionError("no primary")
+    log.post(1)
+    arrive(log.post(2))
+    await until(lambda: log.reads.count("facts_after") >= 2)
+    log.error = None
+    await until(lambda: peer.seqs == [1, 2])
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert log.reads.count("facts_after") <= 5
+
+
+async def test_gap_that_the_log_cannot_fill_is_a_resync(log, enter, arrive):
+    peers = [await enter() for _ in range(3)]
+    for number in range(10):
+        log.post(number)
+    log.cut_through[ROOM] = 4
+    arrive(log.facts[ROOM][9])
+    await until(lambda: "resync" in peers[0].types)
+    for peer in peers:
+        assert peer.types == ["connected", "resync"]
+        assert peer.messages[1]["position"] == "k3x9.10"
+    arrive(log.post(11))
+    assert [peer.seqs for peer in peers] == [[11]] * 3
+
+
+async def test_gap_over_the_limit_is_a_resync(log, enter, arrive):
+    peer = await enter()
+    for number in range(MAX_REPLAY_FACTS + 1):
+        log.post(number)
+    arrive(log.facts[ROOM][-1])
+    await until(lambda: "resync" in peer.types)
+    assert peer.seqs == []
+
+
+async def test_numbering_anew_is_a_resync_for_everyone(hub, log, enter, arrive):
+    peer = await enter()
+    old = [log.post(number) for number in range(3)]
+    arrive(*old[:2])
+    log.epoch = "new1"
+    log.facts[ROOM] = []
+    arrive(log.post(9))
+    await until(lambda: "resync" in peer.types)
+    assert peer.messages[-1]["position"] == "new1.1"
+    arrive(old[2])
+    arrive(log.post(10))
+    await until(lambda: peer.types[-1] == "new_post")
+    assert peer.messages[-1]["position"] == "new1.2"
+    await until(lambda: not hub._rooms.get(ROOM)._waiting)
+    assert peer.types == ["connected", "new_post", "new_post", "resync", "new_post"]
+
+
+async def test_head_below_what_is_known_is_a_resync(hub, log, enter, arrive):
+    peer = await enter()
+    arrive(*[log.post(number) for number in range(3)])
+    del log.facts[ROOM][1:]
+    await hub._rooms.compare()
+    await until(lambda: "resync" in peer.types)
+    assert peer.messages[-1]["position"] == "k3x9.1"
+
+
+async def test_room_that_cannot_keep_up_is_told_to_reload(log, enter, hub, caplog):
+    peers = [await enter() for _ in range(2)]
+    room = hub._rooms.get(ROOM)
+    room.fanout._slice_sends = 1
+    text = "x" * (MAX_WAITING_BYTES // 4)
+    for number in range(6):
+        hub.publish(log.post(number, text=text))
+    await until(lambda: room.fanout._turn is None)
+    assert [peer.types for peer in peers] == [["connected", "new_post", "resync", "new_post"]] * 2
+    assert peers[0].messages[-1]["position"] == str(room.last)
+    assert len(caplog.records) == 1
+
+
+async def test_levels_are_folded_to_the_first_and_the_last_of_a_window(log, enter, arrive_level):
+    peer = await enter()
+    for version in range(1, 6):
+        arrive_level(log.react(1, version=version, fire=version))
+    assert [message["version"] for message in peer.messages[1:]] == [1]
+    await until(lambda: len(peer.messages) == 3)
+    assert peer.messages[-1]["version"] == 5
+    assert peer.messages[-1]["reactions"]["fire"] == 5
+
+
+async def test_levels_of_many_posts_are_folded_each_for_itself(log, enter, arrive_level, hub):
+    peer = await enter()
+    for post_id in range(5):
+        arrive_level(log.react(post_id, version=1))
+        arrive_level(log.react(post_id, version=2))
+    assert [message["version"] for message in peer.messages[1:]] == [1] * 5
+    await until(lambda: len(peer.messages) == 11)
+    assert [message["version"] for message in peer.messages[6:]] == [2] * 5
+    await until(lambda: not hub._rooms.get(ROOM)._folding._windows)
+    assert hub._rooms.get(ROOM)._folding._timer is None
+    arrive_level(log.react(1, version=3))
+    assert peer.messages[-1]["version"] == 3
+
+
+async def test_level_that_is_not_newer_is_not_sent(log, enter, arrive_level):
+    peer = await enter()
+    second = log.react(1, version=2)
+    arrive_level(second)
+    arrive_level(second)
+    arrive_level(log.react(1, version=1))
+    await asyncio.sleep(0)
+    assert peer.types == ["connected", "reaction_update"]
+
+
+async def test_level_of_a_post_that_is_deleted_is_not_sent_any_more(log, enter, arrive, arrive_level, hub):
+    peer = await enter()
+    arrive(log.post(1))
+    arrive_level(log.react(1, version=1))
+    arrive_level(log.react(1, version=2))
+    arrive(log.delete_post(1))
+    arrive_level(log.react(2, version=1))
+    arrive_level(log.react(2, version=2))
+    await until(lambda: peer.messages[-1].get("post_id") == 2 and peer.messages[-1]["version"] == 2)
+    assert [m["version"] for m in peer.messages if m["type"] == "reaction_update" and m["post_id"] == 1] == [
+        1
+    ]
