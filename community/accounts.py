@@ -17,7 +17,7 @@ from push import letters
 from realtime.close_codes import BAD_TOKEN, NO_GROUP
 from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
 from store.errors import Duplicate, Gone
-from store.records import TRAINER, User
+from store.records import ADMIN, TRAINER, User
 
 RESET_FOR = timedelta(hours=1)
 TAKEN = {"email": ["Email already in use."]}
@@ -74,6 +74,23 @@ async def register(
         raise Invalid(TAKEN) from error
     except Gone as error:
         raise Invalid({"invite_code": ["Invalid or expired invite code."]}) from error
+
+
+async def create_admin(deps: Deps, *, email: str, password: str, first_name: str, last_name: str) -> User:
+    """Make an administrator's account, which nobody can register for. Atomic.
+
+    For scripts: there is no actor yet who could be asked for permission. Raises ``Invalid`` for a weak password
+    and for an address that anybody has, in whatever role.
+    """
+    return await register(
+        deps,
+        email=email,
+        password=password,
+        first_name=first_name,
+        last_name=last_name,
+        role=ADMIN,
+        timezone="UTC",
+    )
 
 
 async def update_account(deps: Deps, actor: Actor, *, changes: Mapping[str, object]) -> User:

@@ -18,7 +18,7 @@ from community.accounts import register
 from community.actor import Actor
 from community.comments import create_comment
 from community.demo_plan import GroupPlan, Person, PlannedComment, PlannedPost, PlannedReaction, make_plan
-from community.demo_words import load_words
+from community.demo_words import address_of, load_words
 from community.invites import create_invite
 from community.posts import create_post
 from community.reactions import toggle_reaction
@@ -79,13 +79,17 @@ async def fill_if_empty(deps: Deps, *, say: Callable[[str], object]) -> bool:
     return True
 
 
+def accounts() -> dict[str, list[str]]:
+    """Give the addresses of each group by its trainer's, the most active trainee first."""
+    casts = load_words().casts
+    return {address_of(cast.trainer): [address_of(name) for name in cast.trainees] for cast in casts}
+
+
 def log_ins() -> list[str]:
     """Give lines that tell how to log in to the demo."""
     lines = [f"demo log-ins (password of everybody: {PASSWORD})"]
-    for cast in load_words().casts:
-        names = [cast.trainer, *cast.trainees[:SHOWN]]
-        trainer, *trainees = (f"{name.split()[0].lower()}@example.com" for name in names)
-        lines.append(f"  trainer {trainer:<20} trainees {', '.join(trainees)}, ...")
+    for trainer, trainees in accounts().items():
+        lines.append(f"  trainer {trainer:<18}  trainees {', '.join(trainees[:SHOWN])}, ...")
     return lines
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter
 from zoneinfo import ZoneInfo
 
-from community.demo_words import Cast, Saying, Topic, Words, load_words
+from community.demo_words import Cast, Saying, Topic, Words, address_of, load_words
 from store.ids import RANDOM_BITS, first_id_at
 from store.records import REACTION_TYPES, TRAINEE, TRAINER
 
@@ -156,10 +156,9 @@ class _Planner:
 
     def _person(self, name: str, role: str, joined_at: datetime) -> Person:
         first_name, _, last_name = name.partition(" ")
-        plain = first_name.translate(str.maketrans("áéíóú", "aeiou")).lower()
         return Person(
             id=self._id(joined_at),
-            email=f"{plain}@example.com",
+            email=address_of(name),
             first_name=first_name,
             last_name=last_name,
             role=role,

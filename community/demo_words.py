@@ -6,6 +6,7 @@ Who says what when is decided in ``community.demo_plan``.
 import random
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,12 @@ class Words:
         """Give a text with a value in each of its slots, with a capital where that starts a sentence."""
         found = _SLOT.sub(lambda slot: rng.choice(self.slots[slot[1]]), text)
         return _SENTENCE.sub(lambda start: start[0].upper(), found)
+
+
+def address_of(name: str) -> str:
+    """Give a person's e-mail address, which nobody can own (RFC 2606). First names are unique in the demo."""
+    plain = unicodedata.normalize("NFKD", name.split(maxsplit=1)[0]).encode("ascii", "ignore").decode()
+    return f"{plain.lower()}@example.com"
 
 
 def load_words() -> Words:

@@ -44,7 +44,6 @@ class Metrics:
 
         self.connections = self._gauge("connections", "WebSocket connections open now.")
         self.rooms = self._gauge("rooms", "Rooms with at least one connection here.")
-        self.redis_up = self._gauge("redis_up", "1 while Redis answers, 0 while it does not or is not used.")
 
         self.events_published = self._counter("events_published", "Live events made by this process.")
         self.events_delivered = self._counter("events_delivered", "Live events handed to a connection.")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from handlers import docs_page
 from handlers.base import ApiHandler
 from handlers.endpoint import PUBLIC, Endpoint, endpoint
 from handlers.schemas import operators as schemas
@@ -62,9 +61,7 @@ class MetricsHandler(ApiHandler):
 
 
 class SchemaHandler(ApiHandler):
-    document: dict[str, Any]
-
-    def initialize(self, *, document: dict[str, Any], **rest: Any) -> None:  # type: ignore[override]
+    def initialize(self, *, document: bytes, **rest: Any) -> None:  # type: ignore[override]
         super().initialize(**rest)
         self.document = document
 
@@ -78,10 +75,14 @@ class SchemaHandler(ApiHandler):
         )
     )
     async def get(self) -> None:
-        self.reply(self.document)
+        self.reply_bytes(self.document)
 
 
-class DocsHandler(SchemaHandler):
+class DocsHandler(ApiHandler):
+    def initialize(self, *, page: bytes, **rest: Any) -> None:  # type: ignore[override]
+        super().initialize(**rest)
+        self.page = page
+
     @endpoint(
         Endpoint(
             summary="This contract as a page to read.",
@@ -94,4 +95,4 @@ class DocsHandler(SchemaHandler):
     async def get(self) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-        self.write(docs_page.render(self.document))
+        self.write(self.page)

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from tornado.web import Application, RequestHandler
 
 from config.deps import Deps
-from handlers import accounts, auth, feed, operators, trainers
+from handlers import accounts, auth, docs_page, feed, operators, trainers
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.endpoint import Route, check
 from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
@@ -53,11 +54,14 @@ def make_app(deps: Deps) -> Application:
     """Give the application. Raises ``TypeError`` for a route that does not declare itself."""
     check(ROUTES)
     document = build_document(ROUTES, version=VERSION)
+    # Made once: the contract does not change while a process lives.
+    extra: dict[type[ApiHandler], dict[str, Any]] = {
+        operators.SchemaHandler: {"document": orjson.dumps(document)},
+        operators.DocsHandler: {"page": docs_page.render(document)},
+    }
     rules: list[Any] = [(SOCKET_PATH, FeedSocketHandler, {"deps": deps})]
     for route in ROUTES:
-        options: dict[str, Any] = {"deps": deps, "route": route.template}
-        if issubclass(route.handler, operators.SchemaHandler):
-            options["document"] = document
+        options = {"deps": deps, "route": route.template, **extra.get(route.handler, {})}
         rules.append((route.pattern, route.handler, options))
     return Application(
         rules,

@@ -57,8 +57,7 @@ class Outbox:
 
     async def start(self) -> None:
         """Begin to send, in a task of its own; a second call changes nothing."""
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work(), name="outbox")
+        self._running()
 
     async def drain(self, timeout_seconds: float) -> None:
         """Send what was accepted, retries included, then stop; after the time-out the rest is dropped and counted.
@@ -67,22 +66,22 @@ class Outbox:
         """
         if self._drained:
             return
-        await self.start()
+        worker = self._running()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 while self._unsent:
                     await self._queue.join()
         self._drained = True
-        await self._stop()
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
         if self._unsent:
             self._metrics.mails_dropped.inc(self._unsent)
             LOG.warning("%d e-mails were not sent within %g s of the stop", self._unsent, timeout_seconds)
 
-    async def _stop(self) -> None:
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
-            self._worker = None
+    def _running(self) -> asyncio.Task[None]:
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name="outbox")
+        return self._worker
 
     async def _work(self) -> None:
         while True:

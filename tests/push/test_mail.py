@@ -13,7 +13,7 @@ import pytest
 from config.log import TextLine
 from push import letters
 from push.letters import Letter
-from push.mail import LogMailer, MailRefused, SmtpMailer
+from push.mail import LogMailer, MailRefused, NoMailer, SmtpMailer
 from tests.support.smtp_sink import CERTIFICATE, smtp_sink
 
 FROM = "Cohort <no-reply@cohort.example>"
@@ -211,3 +211,10 @@ async def test_log_mailer_writes_the_whole_letter(caplog):
     assert all("\n" not in message for message in caplog.messages)
     # The log masks tokens everywhere else.
     assert any(TextLine().format(record).endswith(LINK) for record in caplog.records)
+
+
+async def test_s28_no_mailer_refuses_without_a_word_of_the_letter(caplog):
+    with caplog.at_level(logging.DEBUG), pytest.raises(MailRefused) as refusal:
+        await NoMailer().send(LETTER)
+
+    assert LINK not in str(refusal.value) + caplog.text

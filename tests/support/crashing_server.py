@@ -1,11 +1,12 @@
 """The server with a death wish: run like ``server.py``, it dies by SIGKILL where a request asks it to.
 
 A request with the header ``X-Die`` (``before 3``, ``sent 3``, ``after 3``) kills the server at that request's
-third database command: before it is sent, when it is sent and not yet answered, or when its answer is there.
-A parent that has imported everything listens and forks the next server on the same port at once. Nothing of
-the product is replaced; what counts the commands is the driver's own hook for observers.
+third write to the database: before it is sent, when it is sent and not yet answered, or when it is answered.
+What counts the writes is the driver's own hook for observers. A parent that has imported everything listens
+and forks the next server on the same port at once; it also makes the OpenAPI document once for all of them.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -19,22 +20,25 @@ from pymongo import monitoring
 from tornado.netutil import bind_sockets
 
 import server
+from handlers import routes
 from handlers.base import ApiHandler
 
 HEADER = "X-Die"
 BEFORE, SENT, AFTER = "before", "sent", "after"
 PROGRAM = ("-m", "tests.support.crashing_server")
+# The commands that change something. Before a transaction's commit nothing of it is to be seen.
+WRITES = frozenset({"insert", "update", "delete", "findAndModify", "commitTransaction"})
 
 
 @dataclass
 class Wish:
-    """When to die; ``left`` counts down the commands of the request that wished."""
+    """When to die; ``left`` counts down the writes of the request that wished."""
 
     moment: str
     left: int
 
 
-# Set in the task of one request, and so seen by its commands alone.
+# Set in the task of one request, and so seen by its writes alone.
 wish: ContextVar[Wish | None] = ContextVar("wish", default=None)
 
 
@@ -47,7 +51,7 @@ class Executioner(monitoring.CommandListener):
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         wished = wish.get()
-        if wished is None:
+        if wished is None or event.command_name not in WRITES:
             return
         wished.left -= 1
         if wished.left == 0 and wished.moment == BEFORE:
@@ -58,7 +62,7 @@ class Executioner(monitoring.CommandListener):
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         wished = wish.get()
-        if wished is not None and wished.left == 0 and wished.moment == AFTER:
+        if wished is not None and wished.left == 0 and wished.moment == AFTER and event.command_name in WRITES:
             die()
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
@@ -91,6 +95,8 @@ def serve_on(sockets: list[socket]) -> None:
 def main() -> None:
     monitoring.register(Executioner())
     hear_wishes()
+    routes.build_document = functools.cache(routes.build_document)
+    routes.build_document(routes.ROUTES, version=routes.VERSION)
     sockets = bind_sockets(0, "127.0.0.1")
     while True:
         child = os.fork()

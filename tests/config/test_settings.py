@@ -1,0 +1,96 @@
+"""Settings: every problem at once, secrets out of sight, production's demands."""
+
+from pathlib import Path
+
+import pytest
+
+from config.settings import SettingsError, load_settings, read_env_file
+
+GOOD = "0123456789abcdef0123456789abcdef"
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "JWT_SECRET": GOOD,
+    "MONGODB_URI": "mongodb://db/cohort?replicaSet=rs0",
+    "PUBLIC_URL": "https://cohort.example.org/",
+}
+
+
+def test_settings_have_their_defaults_when_nothing_is_set(tmp_path: Path) -> None:
+    settings = load_settings({"DATA_DIR": str(tmp_path)})
+    assert (settings.port, settings.address, settings.environment) == (8000, "127.0.0.1", "development")
+    assert settings.mongodb_uri is None
+    assert len(settings.jwt_secrets[0]) >= 32
+
+
+def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
+    first = load_settings({"DATA_DIR": str(tmp_path / "new")})
+    second = load_settings({"DATA_DIR": str(tmp_path / "new")})
+    assert first.jwt_secrets == second.jwt_secrets
+    assert (tmp_path / "new" / "jwt-secret").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "65536"),
+        ("ENVIRONMENT", "staging"),
+        ("MONGODB_URI", "postgres://db"),
+        ("JWT_SECRET", "short"),
+        ("JWT_SECRET", "a" * 40),
+        ("JWT_SECRET", f"{GOOD},short"),
+        ("PUBLIC_URL", "cohort.example.org"),
+        ("SMTP_URL", "mail.example.org"),
+        ("MAIL_FROM", "nobody"),
+        ("CORS_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "https://app.example.org/path"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_setting_is_named_when_it_is_wrong(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        load_settings({"DATA_DIR": str(tmp_path), name: value})
+    assert [problem.split(":")[0] for problem in wrong.value.problems] == [name]
+
+
+def test_all_problems_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        load_settings({"DATA_DIR": str(tmp_path), "PORT": "x", "LOG_LEVEL": "LOUD", "JWT_SECRET": "short"})
+    assert {problem.split(":")[0] for problem in wrong.value.problems} == {"PORT", "LOG_LEVEL", "JWT_SECRET"}
+
+
+def test_s47_production_refuses_what_is_missing(tmp_path: Path) -> None:
+    assert load_settings({**PRODUCTION, "DATA_DIR": str(tmp_path)}).public_url == "https://cohort.example.org"
+    for name in ("JWT_SECRET", "MONGODB_URI", "PUBLIC_URL"):
+        without = {key: value for key, value in PRODUCTION.items() if key != name}
+        with pytest.raises(SettingsError) as wrong:
+            load_settings({**without, "DATA_DIR": str(tmp_path)})
+        assert [problem.split(":")[0] for problem in wrong.value.problems] == [name]
+
+
+def test_s28_secrets_are_left_out_of_the_text_of_settings(tmp_path: Path) -> None:
+    settings = load_settings({**PRODUCTION, "DATA_DIR": str(tmp_path), "SMTP_URL": "smtp://u:hidden@mail"})
+    for secret in (GOOD, "hidden", "replicaSet"):
+        assert secret not in repr(settings)
+
+
+def test_data_dir_is_named_when_it_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="DATA_DIR"):
+        load_settings({"DATA_DIR": str(tmp_path / "file" / "below")})
+
+
+def test_command_line_wins_over_the_environment(tmp_path: Path) -> None:
+    assert load_settings({"DATA_DIR": str(tmp_path), "PORT": "1"}, port=2, address=None).port == 2
+    with pytest.raises(TypeError):
+        load_settings({"DATA_DIR": str(tmp_path)}, colour="red")
+
+
+def test_env_file_is_read_as_shells_write_it(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text(
+        "# a comment\nexport PORT=9000\nMAIL_FROM='Cohort <a@b.c>'\n\nbroken line\nLOG_LEVEL = DEBUG\n"
+    )
+    assert read_env_file(path) == {"PORT": "9000", "MAIL_FROM": "Cohort <a@b.c>", "LOG_LEVEL": "DEBUG"}
+    assert read_env_file(tmp_path / "none") == {}

@@ -1,0 +1,144 @@
+"""Every list uses its index: keys examined at most twice the rows returned, whatever else is in the collection."""
+
+import secrets
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.clock import SystemClock
+from store.indexes import INDEXES, apply_indexes
+from store.pages import Cursor, PageRequest
+from store.store import Store, open_store
+from tests.support.clock import FakeClock
+
+OWN, OTHER = 1, 2
+
+
+@pytest.fixture
+async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
+    """A database with some hundred documents of one group, and as many of another."""
+    async with open_store(own_mongo_uri, clock) as opened:
+        raw = opened.database.raw
+        now = clock.now()
+        groups = [(group, number) for group in (OWN, OTHER) for number in range(300)]
+        await raw["posts"].insert_many(
+            {"_id": group * 1000 + number, "community_id": group, "author_id": group, "content": "x",
+             "created_at": now, "reactions_at": now - timedelta(minutes=number)}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["comments"].insert_many(
+            {"_id": group * 1000 + number, "post_id": group, "community_id": group, "author_id": 5,
+             "content": "x", "created_at": now}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["reactions"].insert_many(
+            {"_id": group * 1000 + number, "post_id": 1000 + number, "user_id": group, "reaction_type": "fire",
+             "created_at": now}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["users"].insert_many(
+            {"_id": group * 1000 + number, "parent_trainer": group, "role": "TRAINEE",
+             "email_key": f"{group}-{number}@x"}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["invites"].insert_many(
+            {"_id": group * 1000 + number, "trainer_id": group, "code": secrets.token_hex(8), "created_at": now}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["communities"].insert_one({"_id": OWN, "epoch": "e", "seq": 300, "created_at": now})
+        await raw["events"].insert_many(
+            {
+                "_id": {"community_id": group, "seq": number},
+                "kind": "new_post",
+                "post_id": 1,
+                "author_id": 1,
+                "at": now,
+            }
+            for group, number in groups
+        )
+        yield opened
+        await opened.database.raw.client.drop_database(raw.name)
+
+
+async def profile(store: Store, call: Any) -> list[dict[str, Any]]:
+    """Give the database's own record of the reads that a call made."""
+    raw = store.database.raw
+    await raw.command("profile", 2)
+    await call
+    await raw.command("profile", 0)
+    where = {
+        "op": {"$in": ["query", "command"]},
+        "planSummary": {"$exists": True},
+        "ns": {"$not": {"$regex": "profile$"}},
+    }
+    found = await raw["system.profile"].find(where).to_list()
+    await raw["system.profile"].drop()
+    return found
+
+
+LISTS = {
+    "feed": lambda s: s.posts.page(OWN, PageRequest()),
+    "feed, deep": lambda s: s.posts.page(OWN, PageRequest(50, Cursor(1150))),
+    "feed, back": lambda s: s.posts.page(OWN, PageRequest(20, Cursor(1150, backwards=True))),
+    "own reactions": lambda s: s.reactions.own(OWN, range(1000, 1020)),
+    "comments": lambda s: s.comments.page(OWN, PageRequest()),
+    "comments, deep": lambda s: s.comments.page(OWN, PageRequest(20, Cursor(1150))),
+    "who reacted": lambda s: s.reactions.page(1005, PageRequest()),
+    "levels": lambda s: s.reactions.changed_since(OWN, SystemClock().now() - timedelta(minutes=15), limit=20),
+    "trainees": lambda s: s.users.trainees(OWN, PageRequest()),
+    "invites": lambda s: s.invites.page(OWN, PageRequest()),
+    "log-in": lambda s: s.users.by_email("1-7@X"),
+    "facts": lambda s: facts(s),
+}
+
+
+async def facts(store: Store) -> None:
+    room = await store.events.head(OWN)
+    assert room is not None
+    found = await store.events.after(room, 250, limit=100)
+    assert [each.seq for each in found] == list(range(250, 300))
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_list_examines_what_it_returns_and_no_more(store: Store, name: str) -> None:
+    reads = await profile(store, LISTS[name](store))
+    assert reads
+    for read in reads:
+        assert "COLLSCAN" not in read["planSummary"], read["planSummary"]
+        assert not read.get("hasSortStage")
+        # A range on a list of keys costs a key more for each, to find the next.
+        assert read["keysExamined"] <= 2 * read["nreturned"] + 1, (read["keysExamined"], read["nreturned"])
+
+
+async def test_own_reactions_are_answered_by_the_index_alone(store: Store) -> None:
+    (read,) = await profile(store, store.reactions.own(OWN, range(1000, 1020)))
+    assert read["docsExamined"] == 0
+
+
+async def test_indexes_are_left_alone_when_applied_again(store: Store) -> None:
+    before = {
+        name: await store.database.raw[name].index_information()
+        for name in {each.collection for each in INDEXES}
+    }
+    await apply_indexes(store.database.raw)
+    after = {name: await store.database.raw[name].index_information() for name in before}
+    assert before == after
+
+
+async def test_missing_field_of_an_old_document_reads_as_its_default(store: Store) -> None:
+    raw = store.database.raw
+    await raw["users"].insert_one({"_id": 77, "role": "TRAINEE"})
+    user = await store.users.get(77)
+    assert user is not None
+    assert (user.timezone, user.auto_post_workouts, user.is_active, user.goal_weight_kg) == (
+        "UTC",
+        True,
+        True,
+        None,
+    )
+    page = await store.posts.page(OWN, PageRequest(1))
+    post = page.items[0]
+    assert (post.post_type, post.comment_count, post.reactions_version) == ("text", 0, 0)
+    assert post.reactions == {"fire": 0, "thumbs_up": 0, "heart": 0}
