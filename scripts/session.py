@@ -43,7 +43,9 @@ def with_data_dir(command: Command) -> Command:
 
 def with_json(command: Command) -> Command:
     """Add ``--json``: the outcome as one line for machines, in place of text."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one line of JSON in place of text.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one line of JSON in place of text.")(
+        command
+    )
 
 
 def run(data_dir: Path | None, work: Callable[[Deps], Awaitable[T]]) -> T:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
@@ -30,6 +31,10 @@ from tests.support.client import Api
 from tests.support.clock import FakeClock
 from tests.support.groups import Groups
 from tests.support.mail import Mailbox
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("cohort", deadline=None)
+hypothesis.settings.load_profile("cohort")
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def test_invented_methods_share_one_series():
 def test_figures_exist_before_anything_happened():
     found = samples(Metrics())
 
-    for name in ("connections", "rooms", "redis_up", "events_published_total", "events_delivered_total"):
+    for name in ("connections", "rooms", "events_published_total", "events_delivered_total"):
         assert found[f"cohort_{name}",] == 0
     for name in ("slow_consumers_dropped_total", "resyncs_total", "event_log_reads_total"):
         assert found[f"cohort_{name}",] == 0

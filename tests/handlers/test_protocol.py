@@ -1,17 +1,19 @@
 """What every endpoint shares: strict JSON, methods, headers, CORS, errors, health, the published contract."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from config.deps import Deps
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from handlers import accounts
 from handlers.endpoint import Endpoint, Route, check, endpoint
 from handlers.routes import ROUTES
 from tests.conftest import SECRET
 from tests.support.client import Api
 from tests.support.groups import Groups
+from tests.support.mail import Mailbox
 
 CREATE = "/api/auth/jwt/create/"
 
@@ -134,6 +136,42 @@ async def test_s33_cors_is_an_exact_list(api: Api, deps: Deps) -> None:
     assert "Access-Control-Allow-Origin" not in answer.headers
     preflight = await api.send("OPTIONS", "/api/community/feed/", headers={"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in preflight.headers
+    assert set(preflight.headers["Allow"].split(", ")) == {"GET", "POST"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Those of all tests, with a web client on another host and an address of our own."""
+    return replace(
+        settings, cors_origins=("https://app.example.org",), public_url="https://cohort.example.org"
+    )
+
+
+async def test_s33_browser_is_let_in_when_its_origin_is_on_the_list(api: Api) -> None:
+    origin = {"Origin": "https://app.example.org"}
+    preflight = await api.send("OPTIONS", "/api/community/feed/", headers=origin)
+    assert preflight.status == 204
+    assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    refused = await api.get("/api/community/feed/", headers=origin)
+    assert refused.status == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.org"
+    assert "Origin" in refused.headers["Vary"]
+
+
+async def test_s12_links_start_with_the_public_url_whatever_the_host_header_says(
+    groups: Groups, mailbox: Mailbox
+) -> None:
+    trainer = await groups.trainer()
+    forged = {"Host": "evil.example"}
+    for _ in range(21):
+        await trainer.write()
+    listed = await trainer.get("/api/community/feed/", headers=forged)
+    assert listed.json["next"].startswith("https://cohort.example.org/api/community/feed/?cursor=")
+    await groups.api.post("/api/auth/users/reset_password/", {"email": trainer.email}, headers=forged)
+    letter = await mailbox.letter_to(trainer.email)
+    assert "https://cohort.example.org/password/reset/confirm?uid=" in letter.text
+    assert "evil" not in letter.text + letter.html
 
 
 def test_route_is_refused_when_a_method_declares_nothing() -> None:

@@ -5,7 +5,6 @@ fails and is cut, clients that come, stall, break off and return. What each was 
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
@@ -74,7 +73,7 @@ class Truth(MemoryLog):
         self.calm = False
         self.ids = itertools.count(1)
         self.posts: dict[int, dict[int, set[int]]] = {room: {} for room in ROOMS}
-        self.epochs = {room: "e0" for room in ROOMS}
+        self.epochs = dict.fromkeys(ROOMS, "e0")
         self.not_shown: dict[tuple[int, str], set[int]] = {(room, "e0"): set() for room in ROOMS}
         self.facts = {room: [] for room in ROOMS}
 
@@ -251,14 +250,12 @@ class Client:
         """Takes in up to `limit` messages."""
         if self.peer is None:
             return
-        received = self.peer.socket.received
+        received, consumed = self.peer.socket.received, 0
         for opcode, payload, end in itertools.islice(whole_frames(received), limit):
             if opcode == 1:
                 self.hear(json.loads(payload))
             consumed = end
-        else:
-            with contextlib.suppress(UnboundLocalError):
-                del received[:consumed]
+        del received[:consumed]
 
     def hear(self, message: dict[str, Any]) -> None:
         what = message["type"]

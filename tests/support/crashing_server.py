@@ -62,7 +62,12 @@ class Executioner(monitoring.CommandListener):
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         wished = wish.get()
-        if wished is not None and wished.left == 0 and wished.moment == AFTER and event.command_name in WRITES:
+        if (
+            wished is not None
+            and wished.left == 0
+            and wished.moment == AFTER
+            and event.command_name in WRITES
+        ):
             die()
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:

@@ -39,7 +39,7 @@ class ServerProcess:
 
     def __init__(
         self, folder: Path, program: tuple[str, ...], options: tuple[str, ...], env: Mapping[str, str]
-    ):
+    ) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
@@ -65,6 +65,10 @@ class ServerProcess:
     def log(self) -> str:
         """What it logged so far, or said before it gave up."""
         return (self._folder / "err").read_text()
+
+    def errors(self) -> list[str]:
+        """The lines it logged that should not be."""
+        return [line for line in self.log.splitlines() if '"level": "ERROR"' in line]
 
     @property
     def base_url(self) -> str:
@@ -109,7 +113,7 @@ class Processes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._started: list[ServerProcess] = []
+        self.started: list[ServerProcess] = []
         self._data_dirs: set[Path] = set()
 
     def start(
@@ -126,9 +130,9 @@ class Processes:
 
     def run(self, *options: str, program: tuple[str, ...] = SERVER, **env: str) -> ServerProcess:
         """Start ``python server.py`` with exactly these options."""
-        folder = self._folder / f"process-{len(self._started)}"
-        self._started.append(ServerProcess(folder, program, options, env))
-        return self._started[-1]
+        folder = self._folder / f"process-{len(self.started)}"
+        self.started.append(ServerProcess(folder, program, options, env))
+        return self.started[-1]
 
     def data_dir(self, name: str = "data") -> Path:
         """The data directory that is meant by its name."""
@@ -136,7 +140,7 @@ class Processes:
         return self._folder / name
 
     def clean_up(self) -> None:
-        for process in self._started:
+        for process in self.started:
             process.clean_up()
         for directory in self._data_dirs:
             pid, born = embedded_process(directory)

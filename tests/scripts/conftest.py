@@ -1,0 +1,33 @@
+"""What the tests of the scripts share: running one as a shell does, without a process for each."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run_script(mongo_uri: str) -> Iterator[Run]:
+    """``run_script(main, "--json", env={…}, input="…")``; the environment is what is given and nothing else."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def run(command: click.Command, *arguments: str, env: dict[str, str] | None = None, **more: Any) -> Result:
+        return CliRunner(env={"MONGODB_URI": mongo_uri, **(env or {})}).invoke(command, arguments, **more)
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def outcome(result: Result) -> Any:
+    """The one line of JSON that a script printed."""
+    line, end = result.stdout.split("\n")
+    assert not end
+    return json.loads(line)
