@@ -117,7 +117,7 @@ class _Planner:
     def group(self) -> GroupPlan:
         founded = self._local(self._today - timedelta(days=DAYS + 3), 9)
         self._trainer = self._person(self._cast.trainer, TRAINER, founded)
-        invited_at = founded + timedelta(minutes=20)
+        invited_at = founded + _minutes(20)
         self._trainees = self._everybody(invited_at)
         self._plan_posts()
         self._posts.sort(key=attrgetter("at"))
@@ -144,7 +144,7 @@ class _Planner:
         first: list[Person] = []
         for name in self._cast.trainees:
             if name not in self._cast.newcomers:
-                joined_at += timedelta(minutes=self._rng.uniform(4, 70))
+                joined_at += _minutes(self._rng.uniform(4, 70))
                 first.append(self._person(name, TRAINEE, joined_at))
         late: list[Person] = []
         for name, days_ago in self._cast.newcomers.items():
@@ -184,7 +184,7 @@ class _Planner:
                 self._post(self._trainer, at, topics["coaching"], plans[place % len(plans)])
         for person in self._trainees:
             if person.joined_at > self._local(self._today - timedelta(days=DAYS), 0):
-                at = person.joined_at + timedelta(minutes=self._rng.uniform(5, 40))
+                at = person.joined_at + _minutes(self._rng.uniform(5, 40))
                 self._post(person, min(at, self._ends_at), topics["hello"], self._unsaid(topics["hello"]))
         for place, (topic, essay) in enumerate(self._words.essays):
             if place % len(self._words.casts) == self._number:
@@ -256,16 +256,16 @@ class _Planner:
         texts += general[: max(0, wanted - len(texts))]
         rng.shuffle(texts)
         said: list[PlannedComment] = []
-        at = post.at + timedelta(minutes=rng.expovariate(1 / 25))
+        at = post.at + _minutes(rng.expovariate(1 / 25))
         for text in texts:
             by = self._speaker(members, text)
             if by is not None:
                 members.remove(by)
                 said.append(self._comment(post, by, at, text))
-                at += timedelta(minutes=1 + rng.expovariate(1 / 60))
+                at += _minutes(1 + rng.expovariate(1 / 60))
         coach = post.saying.coach or (post.topic.coach if rng.random() < 0.3 else ())
         if coach and self._trainer in members:
-            at = post.at + timedelta(minutes=rng.uniform(10, 400))
+            at = post.at + _minutes(rng.uniform(10, 400))
             said.append(self._comment(post, self._trainer, at, rng.choice(coach)))
         return self._in_time([*said, *self._last_word(post, said)])
 
@@ -274,7 +274,7 @@ class _Planner:
         thanks = post.saying.author or (post.topic.thanks if rng.random() < 0.4 else ())
         if len(said) < 2 or not thanks:
             return []
-        at = max(each.at for each in said) + timedelta(minutes=rng.uniform(5, 180))
+        at = max(each.at for each in said) + _minutes(rng.uniform(5, 180))
         return [self._comment(post, post.author, at, rng.choice(thanks))]
 
     def _speaker(self, members: Sequence[Person], text: str) -> Person | None:
@@ -300,10 +300,10 @@ class _Planner:
         for by in self._members(post):
             if rng.random() > by.sociable * 0.36 * post.topic.warmth:
                 continue
-            at = self._awake(by, post.at + timedelta(minutes=0.5 + rng.expovariate(1 / 150)))
+            at = self._awake(by, post.at + _minutes(0.5 + rng.expovariate(1 / 150)))
             kinds = set(rng.choices(REACTION_TYPES, post.topic.reactions, k=2 if rng.random() < 0.15 else 1))
             for kind in sorted(kinds):
-                at += timedelta(seconds=rng.uniform(1, 4))
+                at += _minutes(rng.uniform(1, 4) / 60)
                 if at < self._ends_at:
                     found.append(PlannedReaction(at=at, by=by, reaction_type=kind))
         return sorted(found, key=attrgetter("at"))
@@ -316,15 +316,14 @@ class _Planner:
     def _local(self, day: date, hour: float) -> datetime:
         """That hour of that day where the group lives, in UTC and whole milliseconds."""
         start = datetime.combine(day, time(), self._zone)
-        at = (start + timedelta(milliseconds=int(hour * 3_600_000))).astimezone(UTC)
-        return at.replace(microsecond=at.microsecond // 1000 * 1000)
+        return (start + _minutes(hour * 60)).astimezone(UTC)
 
     def _awake(self, person: Person, at: datetime) -> datetime:
         """The same time, or the next morning where the person sleeps then."""
         local = at.astimezone(person.zone)
         hour = local.hour + local.minute / 60
         if AWAKE[0] <= hour <= AWAKE[1]:
-            return at.replace(microsecond=at.microsecond // 1000 * 1000)
+            return at
         day = local.date() + timedelta(days=1 if hour > AWAKE[1] else 0)
         return self._local(day, AWAKE[0] + self._rng.expovariate(1 / 0.8))
 
@@ -332,3 +331,8 @@ class _Planner:
         """An id of that millisecond that no other group's plan has."""
         bits = RANDOM_BITS - 1
         return first_id_at(round(at.timestamp() * 1000)) | self._number << bits | self._rng.getrandbits(bits)
+
+
+def _minutes(number: float) -> timedelta:
+    """So many minutes in whole milliseconds, as the database keeps times."""
+    return int(number * 60_000) * MILLISECOND

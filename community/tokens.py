@@ -5,6 +5,7 @@ A token says who, which log-in, until when and what it is for; whether that log-
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ ISSUER, AUDIENCE = "cohort", "cohort-api"
 REQUIRED = ["exp", "iat", "nbf", "jti", "iss", "aud", "sub", "type", "sid"]
 # The header of our own tokens has these two; `kid`, `jku`, `jwk` and `crit` are somebody's attempt.
 HEADER = frozenset({"alg", "typ"})
+# Tokens whose signature was good, by themselves: about 1.5 KB each.
+REMEMBERED = 10_000
 # A token of ours has some 400 characters.
 MAX_TOKEN_LENGTH = 4096
 
@@ -55,6 +58,8 @@ class Tokens:
     def __init__(self, secrets: Sequence[str], clock: Clock) -> None:
         self._secrets = tuple(secrets)
         self._clock = clock
+        # What signed tokens say never changes; checking a signature is a fifth of what a small request costs.
+        self._signed: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
     def pair(self, session: SessionRecord) -> Pair:
         """Give the pair of a family's newest generation.
@@ -95,7 +100,12 @@ class Tokens:
         """Give what a token says. Raises ``BadToken`` for anything but an unexpired one of ours of that type."""
         if len(token) > MAX_TOKEN_LENGTH:
             raise BadToken
-        payload = self._decode(token)
+        payload = self._signed.get(token)
+        if payload is None:
+            payload = self._decode(token)
+            self._signed[token] = payload
+            if len(self._signed) > REMEMBERED:
+                self._signed.popitem(last=False)
         now = self._clock.now().timestamp()
         subject, session_id, kind = payload["sub"], payload["sid"], payload["type"]
         ends, starts = payload["exp"], payload["nbf"]

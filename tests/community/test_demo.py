@@ -16,10 +16,7 @@ from server import open_deps
 from store.markers import Markers
 from store.store import Store
 from tests.support.clock import FakeClock
-
-
-class Crash(Exception):
-    """Stands for the end of the process."""
+from tests.support.demo import Crash, CrashingHub
 
 
 class CrashingHashing:
@@ -33,18 +30,6 @@ class CrashingHashing:
             raise Crash
         self._left -= 1
         return f"hash of {password}"
-
-
-class CrashingHub:
-    """Takes so many events, then the process is gone."""
-
-    def __init__(self, times: int) -> None:
-        self._left = times
-
-    def publish(self, _event: object) -> None:
-        if not self._left:
-            raise Crash
-        self._left -= 1
 
 
 @pytest.fixture
@@ -71,7 +56,9 @@ async def test_fill_refuses_a_database_with_people(own_deps: Deps) -> None:
     assert await own_deps.store.database.table("posts").is_empty()
 
 
-async def test_fill_is_whole_when_it_was_interrupted_again_and_again(own_deps: Deps, clock: FakeClock) -> None:
+async def test_fill_is_whole_when_it_was_interrupted_again_and_again(
+    own_deps: Deps, clock: FakeClock
+) -> None:
     said: list[str] = []
     begun_at = clock.now()
     interruptions: list[dict[str, Any]] = [

@@ -6,6 +6,7 @@ import pytest
 
 from community.demo_plan import DAYS, GroupPlan, PlannedComment, PlannedPost, make_plan
 from community.demo_words import load_words
+from config.clock import whole_milliseconds
 from store.records import TRAINER
 
 # An afternoon; a Monday night; just after midnight on the day the clocks change; New Year's Day.
@@ -50,10 +51,12 @@ def test_everything_happens_in_order_and_before_the_end(ends_at: datetime) -> No
         assert ids == sorted(set(ids))
         assert ends_at - timedelta(days=DAYS + 1) < times[0]
         assert times[-1] < ends_at
+        assert all(whole_milliseconds(at) == at for at in times)
         assert all(entry.at > entry.author.joined_at for entry in group.entries)
         assert all(comment.at > comment.post.at for comment in comments_of(group))
         for post, reactions in group.reactions:
             assert all(post.at < reaction.at < ends_at for reaction in reactions)
+            assert all(whole_milliseconds(reaction.at) == reaction.at for reaction in reactions)
             assert all(reaction.by.joined_at < post.at for reaction in reactions)
             assert len({(each.by.id, each.reaction_type) for each in reactions}) == len(reactions)
 
@@ -86,9 +89,7 @@ def test_ids_are_unique_across_groups(ends_at: datetime) -> None:
 
 def test_activity_differs_from_person_to_person() -> None:
     group = make_plan(ENDS[0])[0]
-    counts = sorted(
-        sum(post.author is person for post in posts_of(group)) for person in group.trainees
-    )
+    counts = sorted(sum(post.author is person for post in posts_of(group)) for person in group.trainees)
     assert counts[-1] >= 10
     assert counts[0] <= 2
 
@@ -96,7 +97,9 @@ def test_activity_differs_from_person_to_person() -> None:
 def test_words_fit_the_limits_of_posts_and_comments() -> None:
     words = load_words()
     for topic in words.topics.values():
-        answers = [text for saying in topic.posts for text in (*saying.answers, *saying.coach, *saying.author)]
+        answers = [
+            text for saying in topic.posts for text in (*saying.answers, *saying.coach, *saying.author)
+        ]
         assert all(0 < len(text) <= 450 for text in [*topic.comments, *topic.coach, *topic.thanks, *answers])
         assert all(0 < len(saying.text) <= 4_000 for saying in topic.posts)
     assert sum(len(topic.posts) for topic in words.topics.values()) >= 60

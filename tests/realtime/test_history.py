@@ -41,7 +41,7 @@ STEPS = st.lists(
 @given(STEPS, st.integers(0, 60), st.integers(0, 60))
 def test_ring_after_any_history_gives_what_the_log_would_or_nothing(steps, since, length):
     log, ring, ids = MemoryLog(), Ring(0), iter(range(10_000))
-    unknown, comments = set(), {}
+    unknown, posts, comments = set(), [], {}
     outdated = 0
     for what, number in steps:
         facts = log.facts.get(7, [])
@@ -56,9 +56,11 @@ def test_ring_after_any_history_gives_what_the_log_would_or_nothing(steps, since
         elif what == "clear":
             ring.clear(len(facts))
         elif what == "post":
-            ring.append(seal_fact(log.post(next(ids))))
+            posts.append(next(ids))
+            ring.append(seal_fact(log.post(posts[-1])))
         elif what == "delete_post":
-            ring.append(seal_fact(log.delete_post(number)))
+            if posts:
+                ring.append(seal_fact(log.delete_post(posts.pop(number % len(posts)))))
         elif what == "comment":
             comments[number] = next(ids)
             ring.append(seal_fact(log.comment(comments[number], 1_000_000 + number)))

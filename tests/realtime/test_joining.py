@@ -14,6 +14,7 @@ from realtime.events import Event, Position
 from realtime.history import LEVEL_POSTS, RING_FACTS
 from realtime.hub import Hub
 from realtime.live_room import MAX_REPLAY_FACTS
+from realtime.live_rooms import LINGER_SECONDS
 from realtime.protocol import seal_fact
 from tests.realtime.fakes import NOON, ROOM, Peer, stranger, until
 
@@ -21,6 +22,28 @@ from tests.realtime.fakes import NOON, ROOM, Peer, stranger, until
 def publish(hub: Hub, *events: Event) -> None:
     for event in events:
         hub.publish(event)
+
+
+@pytest.fixture
+def later(log, clock):
+    """Lets so much time pass that what happens from now on is remembered whole."""
+
+    def later() -> None:
+        clock.advance(120)
+        log.at = clock.now()
+
+    return later
+
+
+async def large_room(hub, enter):
+    """A room that one event needs twenty turns of the loop for."""
+    for _ in range(20):
+        await enter()
+    hub._rooms.get(ROOM).fanout._slice_sends = 1
+
+
+async def hub_is_idle(hub):
+    await until(lambda: hub._rooms.get(ROOM).fanout._turn is None)
 
 
 async def test_client_without_a_position_is_greeted_with_the_rooms(hub, log, enter):
@@ -58,10 +81,9 @@ async def test_returning_client_gets_what_it_missed_from_the_log(hub, log, enter
     assert peer.seqs == [3, 4, 5, 6]
 
 
-async def test_returning_client_gets_what_it_missed_from_memory(hub, log, enter, clock):
+async def test_returning_client_gets_what_it_missed_from_memory(hub, log, enter, later):
     await enter()
-    clock.advance(120)
-    log.at = NOON + timedelta(seconds=120)
+    later()
     publish(hub, *[log.post(number) for number in range(5)])
     publish(hub, log.react(3, version=1), log.react(3, version=2))
     log.reads.clear()
@@ -116,10 +138,9 @@ async def test_deleted_facts_are_not_replayed(hub, log, enter):
     assert from_log.seqs == [2, 4, 5]
 
 
-async def test_deleted_facts_are_not_replayed_from_memory(hub, log, enter, clock):
+async def test_deleted_facts_are_not_replayed_from_memory(hub, log, enter, later):
     await enter()
-    clock.advance(120)
-    log.at = NOON + timedelta(seconds=120)
+    later()
     publish(hub, log.post(9), log.post(1), log.post(2), log.comment(5, 2))
     publish(hub, log.delete_comment(5, 2), log.delete_post(1))
     log.reads.clear()
@@ -186,14 +207,77 @@ async def test_position_of_a_faster_instance_is_looked_up_in_the_log(hub, log, e
     assert first.seqs == [1, 2]
 
 
-async def test_position_of_a_faster_instance_is_not_doubled_in_a_large_room(hub, log, enter):
-    for _ in range(3):
-        await enter()
-    hub._rooms.get(ROOM).fanout._slice_sends = 1
+async def test_position_of_a_faster_instance_is_not_doubled_in_a_large_room(hub, log, later, enter):
+    await large_room(hub, enter)
+    later()
     publish(hub, log.post(1), log.post(2), log.post(3))
+    log.reads.clear()
     peer = await enter(since="k3x9.3")
-    await until(lambda: hub._rooms.get(ROOM).fanout._turn is None)
+    await hub_is_idle(hub)
+    assert log.reads == []
     assert peer.seqs == []
+
+
+@pytest.mark.parametrize("since", [1, 2])
+async def test_who_comes_back_while_a_large_room_is_served_misses_and_doubles_nothing(
+    hub, log, later, enter, since
+):
+    await large_room(hub, enter)
+    later()
+    publish(hub, log.post(1), log.post(2))
+    await hub_is_idle(hub)
+    publish(hub, log.post(3), log.post(4), log.post(5))
+    log.reads.clear()
+    peer = await enter(since=f"k3x9.{since}")
+    await hub_is_idle(hub)
+    assert log.reads == []
+    assert peer.seqs == list(range(since + 1, 6))
+
+
+async def test_read_that_ends_while_a_large_room_is_served_misses_and_doubles_nothing(hub, log, enter):
+    publish(hub, log.post(1), log.post(2))
+    await large_room(hub, enter)
+    log.gate = asyncio.Event()
+    joining = asyncio.create_task(enter(since="k3x9.1"))
+    await until(lambda: "facts_after" in log.reads)
+    publish(hub, log.post(3), log.post(4), log.post(5))
+    log.gate.set()
+    peer = await joining
+    assert peer.seqs == [2, 3]
+    await hub_is_idle(hub)
+    assert peer.seqs == [2, 3, 4, 5]
+
+
+async def test_level_that_changes_after_it_was_read_is_given_as_it_is_now(hub, log, enter):
+    publish(hub, log.post(1), log.react(1, version=1))
+    await enter()
+    levels_gate = asyncio.Event()
+    log.gate, log.looks_first = asyncio.Event(), True
+    joining = asyncio.create_task(enter(since="k3x9.0"))
+    await until(lambda: "facts_after" in log.reads)
+    log.gate.set()
+    log.gate = levels_gate
+    await until(lambda: "levels_since" in log.reads)
+    publish(hub, log.react(1, version=2))
+    levels_gate.set()
+    peer = await joining
+    assert [message["version"] for message in peer.messages if "version" in message] == [1, 2]
+
+
+async def test_room_is_kept_for_a_client_that_is_still_reading(hub, log, clock, enter):
+    log.post(1)
+    first = await enter()
+    hub.leave(first.connection)
+    log.gate = asyncio.Event()
+    joining = asyncio.create_task(enter(since="k3x9.0"))
+    await until(lambda: "facts_after" in log.reads)
+    for _ in range(2):
+        hub._rooms.close_left(hub._registry.rooms)
+        clock.advance(LINGER_SECONDS)
+    log.gate.set()
+    peer = await joining
+    publish(hub, log.post(2))
+    assert peer.seqs == [1, 2]
 
 
 async def test_read_under_way_that_is_too_old_is_followed_by_another(hub, log, enter):
@@ -305,10 +389,9 @@ async def test_fact_that_passes_while_the_room_is_opened_is_not_missed(hub, log,
     assert peer.messages[0]["position"] == "k3x9.1" or peer.seqs == [1]
 
 
-async def test_author_who_changed_is_not_replayed_from_memory(hub, log, enter, clock):
+async def test_author_who_changed_is_not_replayed_from_memory(hub, log, enter, later):
     await enter()
-    clock.advance(120)
-    log.at = NOON + timedelta(seconds=120)
+    later()
     publish(hub, log.post(1), log.post(2, author_id=18), log.post(3))
     hub._rooms.forget_author(18)
     log.reads.clear()
@@ -337,13 +420,12 @@ class LossyBroker(LocalBroker):
         return False
 
 
-async def test_levels_that_may_have_been_lost_come_from_the_database(log, clock):
+async def test_levels_that_may_have_been_lost_come_from_the_database(log, clock, later):
     hub = Hub(LossyBroker(), log, clock=clock)
     peers = [stranger(), stranger()]
     hub.register(peers[0].connection)
     await hub.join(peers[0].connection, None, asked=False)
-    clock.advance(120)
-    log.at = NOON + timedelta(seconds=120)
+    later()
     publish(hub, log.post(1), log.post(2))
     log.react(1, version=3)
     hub.register(peers[1].connection)

@@ -168,6 +168,29 @@ async def test_numbering_anew_is_a_resync_for_everyone(hub, log, enter, arrive):
     assert peer.types == ["connected", "new_post", "new_post", "resync", "new_post"]
 
 
+async def test_numbering_anew_that_is_ahead_of_the_old_is_a_resync_too(log, enter, arrive):
+    peer = await enter()
+    arrive(log.post(1))
+    log.epoch = "new1"
+    log.facts[ROOM] = []
+    arrive(*[log.post(number) for number in range(5)])
+    await until(lambda: "resync" in peer.types)
+    assert peer.types == ["connected", "new_post", "resync"]
+    assert peer.messages[-1]["position"] == "new1.5"
+
+
+async def test_large_room_is_told_to_reload_at_once(hub, log, enter, arrive):
+    peers = [await enter() for _ in range(20)]
+    hub._rooms.get(ROOM).fanout._slice_sends = 1
+    log.post(1)
+    log.post(2)
+    log.cut_through[ROOM] = 2
+    arrive(log.facts[ROOM][1])
+    await until(lambda: "resync" in peers[0].types)
+    assert [peer.types[-1] for peer in peers] == ["resync"] * 20
+    assert hub._rooms.get(ROOM).fanout.told(peers[-1].connection) == hub.position(ROOM)
+
+
 async def test_head_below_what_is_known_is_a_resync(hub, log, enter, arrive):
     peer = await enter()
     arrive(*[log.post(number) for number in range(3)])

@@ -14,11 +14,13 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run_script(mongo_uri: str) -> Iterator[Run]:
-    """``run_script(main, "--json", env={…}, input="…")``; the environment is what is given and nothing else."""
+    """``run_script(main, "--json", env={…}, input="…")``, on the tests' database unless ``env`` says another."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
 
-    def run(command: click.Command, *arguments: str, env: dict[str, str] | None = None, **more: Any) -> Result:
+    def run(
+        command: click.Command, *arguments: str, env: dict[str, str] | None = None, **more: Any
+    ) -> Result:
         return CliRunner(env={"MONGODB_URI": mongo_uri, **(env or {})}).invoke(command, arguments, **more)
 
     yield run

@@ -18,7 +18,9 @@ def email() -> str:
     return f"{secrets.token_hex(6)}@example.org"
 
 
-def test_admin_is_made_with_a_password_from_standard_input(run_script: Run, email: str, tmp_path: Path) -> None:
+def test_admin_is_made_with_a_password_from_standard_input(
+    run_script: Run, email: str, tmp_path: Path
+) -> None:
     options = ("--email", email, "--password-stdin", "--json", "--data-dir", str(tmp_path))
     result = run_script(main, *options, input=PASSWORD + "\n")
     assert result.exit_code == 0, result.output
@@ -99,8 +101,6 @@ def test_running_embedded_database_is_found_by_its_data_directory(
 
 def test_embedded_database_is_started_where_none_runs(run_script: Run, email: str, tmp_path: Path) -> None:
     options = ("--email", email, "--password-stdin", "--data-dir", str(tmp_path / "data"))
-    exits = [
-        run_script(main, *options, env={"MONGODB_URI": ""}, input=PASSWORD).exit_code for _ in range(2)
-    ]
+    exits = [run_script(main, *options, env={"MONGODB_URI": ""}, input=PASSWORD).exit_code for _ in range(2)]
     # The second start finds what the first one wrote.
     assert exits == [0, 1]
