@@ -250,8 +250,8 @@ class _Planner:
         """What others say to a post, oldest first, and sometimes the author's own last word."""
         rng = self._rng
         members = self._members(post)
-        wanted = min(MOST_ANSWERS, round(rng.expovariate(1 / (1.4 * post.topic.talk))), len(members))
-        texts = [each for each in post.saying.answers if rng.random() < 0.75]
+        wanted = min(MOST_ANSWERS, round(rng.expovariate(1 / (0.8 * post.topic.talk))), len(members))
+        texts = [each for each in post.saying.answers if rng.random() < 0.6]
         general = sorted(post.topic.comments, key=lambda text: (self._said[text], rng.random()))
         texts += general[: max(0, wanted - len(texts))]
         rng.shuffle(texts)
@@ -263,7 +263,7 @@ class _Planner:
                 members.remove(by)
                 said.append(self._comment(post, by, at, text))
                 at += _minutes(1 + rng.expovariate(1 / 60))
-        coach = post.saying.coach or (post.topic.coach if rng.random() < 0.3 else ())
+        coach = post.saying.coach or (post.topic.coach if rng.random() < 0.2 else ())
         if coach and self._trainer in members:
             at = post.at + _minutes(rng.uniform(10, 400))
             said.append(self._comment(post, self._trainer, at, rng.choice(coach)))
@@ -298,7 +298,7 @@ class _Planner:
         rng = self._rng
         found: list[PlannedReaction] = []
         for by in self._members(post):
-            if rng.random() > by.sociable * 0.36 * post.topic.warmth:
+            if rng.random() > by.sociable * 0.23 * post.topic.warmth:
                 continue
             at = self._awake(by, post.at + _minutes(0.5 + rng.expovariate(1 / 150)))
             kinds = set(rng.choices(REACTION_TYPES, post.topic.reactions, k=2 if rng.random() < 0.15 else 1))

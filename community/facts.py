@@ -6,6 +6,7 @@ How events become frames is not known here.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from community import present
 from community.people import People
@@ -26,54 +27,31 @@ from store.records import Comment, FactRecord, Post
 from store.store import Store
 
 
-def _position(record: FactRecord) -> Position:
-    return Position(epoch=record.epoch, seq=record.seq)
+def _common(record: FactRecord) -> dict[str, Any]:
+    return {
+        "community_id": record.community_id,
+        "position": Position(epoch=record.epoch, seq=record.seq),
+        "at": record.at,
+        "post_id": record.post_id,
+        "comment_id": record.comment_id,
+        "author_id": record.author_id,
+    }
 
 
 def post_created(record: FactRecord, shown: present.Json) -> PostCreated:
-    return PostCreated(
-        community_id=record.community_id,
-        position=_position(record),
-        at=record.at,
-        post_id=record.post_id,
-        author_id=record.author_id,
-        post=shown,
-    )
+    return PostCreated(**_common(record), post=shown)
 
 
 def post_deleted(record: FactRecord) -> PostDeleted:
-    return PostDeleted(
-        community_id=record.community_id,
-        position=_position(record),
-        at=record.at,
-        post_id=record.post_id,
-        author_id=record.author_id,
-    )
+    return PostDeleted(**_common(record))
 
 
 def comment_added(record: FactRecord, shown: present.Json) -> CommentAdded:
-    return CommentAdded(
-        community_id=record.community_id,
-        position=_position(record),
-        at=record.at,
-        post_id=record.post_id,
-        comment_id=record.comment_id,
-        author_id=record.author_id,
-        comment=shown,
-        comment_count=record.comment_count or 0,
-    )
+    return CommentAdded(**_common(record), comment=shown, comment_count=record.comment_count or 0)
 
 
 def comment_deleted(record: FactRecord) -> CommentDeleted:
-    return CommentDeleted(
-        community_id=record.community_id,
-        position=_position(record),
-        at=record.at,
-        post_id=record.post_id,
-        comment_id=record.comment_id,
-        author_id=record.author_id,
-        comment_count=record.comment_count or 0,
-    )
+    return CommentDeleted(**_common(record), comment_count=record.comment_count or 0)
 
 
 class StoredFacts:

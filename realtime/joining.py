@@ -67,9 +67,8 @@ class Joining:
         past = None if since is None else await self._past(room, since)
         if connection.closing:
             return
-        started, recovered = room.fanout.started, None
-        if asked:
-            recovered = past is not None
+        started = room.fanout.started
+        recovered = past is not None if asked or since is not None else None
         # The replay may break off: then the client has to come back with what it had, not with where it would be.
         position = since if recovered and since is not None else started
         now = self._clock.now()
@@ -93,9 +92,8 @@ class Joining:
 
     async def _past(self, room: LiveRoom, since: Position) -> Sequence[bytes] | None:
         """The frames of the facts in (since, `room.fanout.started`] and of the levels; None if not to be had."""
-        for _ in range(
-            2
-        ):  # A read that was under way already may not have seen `since` yet; the next one has.
+        for _ in range(2):
+            # Twice, for a read that was under way already may not have seen `since`; the next one has.
             if room.has_had(since):
                 break
             await asyncio.wait((room.catch_up(),), timeout=READ_SECONDS)

@@ -4,12 +4,14 @@ The count is changed by ``$inc`` in the transaction that inserts or deletes the 
 recount. Who may comment is decided elsewhere.
 """
 
+from operator import attrgetter
+
 from config.clock import Clock
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
-from store.pages import Page, PageRequest, bounds, cut
+from store.pages import Page, PageRequest, read_page
 from store.records import Comment, FactDraft, FactRecord
 
 COMMENT_ADDED, COMMENT_DELETED = "new_comment", "comment_deleted"
@@ -35,12 +37,10 @@ class Comments:
 
     async def page(self, post_id: int, request: PageRequest) -> Page[Comment]:
         """Give a page of the post's comments, oldest first, by one indexed query."""
-        condition, direction = bounds(request, newest_first=False)
-        where: dict[str, object] = {"post_id": post_id}
-        if condition:
-            where["_id"] = condition
-        documents = await self._comments.find(where, sort=[("_id", direction)], limit=request.size + 1)
-        return cut([Comment.of(document) for document in documents], request, lambda comment: comment.id)
+        where = {"post_id": post_id}
+        return await read_page(
+            self._comments, where, request, newest_first=False, record=Comment.of, id_of=attrgetter("id")
+        )
 
     async def add(
         self, *, community_id: int, post_id: int, author_id: int, content: str, comment_id: int | None = None

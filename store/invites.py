@@ -4,12 +4,13 @@ What a code looks like and who may see it is decided elsewhere.
 """
 
 from datetime import datetime
+from operator import attrgetter
 
 from config.clock import Clock
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.ids import IdSource
-from store.pages import Page, PageRequest, bounds, cut
+from store.pages import Page, PageRequest, read_page
 from store.records import Invite
 
 
@@ -76,12 +77,10 @@ class Invites:
 
     async def page(self, trainer_id: int, request: PageRequest) -> Page[Invite]:
         """Give a page of the trainer's codes, newest first, by one indexed query."""
-        condition, direction = bounds(request, newest_first=True)
-        where: dict[str, object] = {"trainer_id": trainer_id}
-        if condition:
-            where["_id"] = condition
-        documents = await self._invites.find(where, sort=[("_id", direction)], limit=request.size + 1)
-        return cut([Invite.of(document) for document in documents], request, lambda invite: invite.id)
+        where = {"trainer_id": trainer_id}
+        return await read_page(
+            self._invites, where, request, newest_first=True, record=Invite.of, id_of=attrgetter("id")
+        )
 
     async def revoke(self, invite_id: int, trainer_id: int) -> bool:
         """End a trainer's code; False where they have none of that id. Doing it twice changes nothing."""

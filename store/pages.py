@@ -6,10 +6,11 @@ moves within what they may read anyway. What a page shows is not decided here.
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from store.database import Document, Table
 from store.ids import MAX_ID
 
 DEFAULT_PAGE_SIZE = 20
@@ -62,6 +63,23 @@ class Page(Generic[T_co]):
 
     def map(self, convert: Callable[[T_co], U]) -> "Page[U]":
         return Page(tuple(convert(item) for item in self.items), self.next, self.previous)
+
+
+async def read_page(
+    table: Table,
+    where: Mapping[str, object],
+    request: PageRequest,
+    *,
+    newest_first: bool,
+    record: Callable[[Document], T],
+    id_of: Callable[[T], int],
+) -> Page[T]:
+    """Give a page of the documents that match, as records, by one query on the index of ``where`` and ``_id``."""
+    condition, direction = bounds(request, newest_first=newest_first)
+    if condition:
+        where = {**where, "_id": condition}
+    documents = await table.find(where, sort=[("_id", direction)], limit=request.size + 1)
+    return cut([record(document) for document in documents], request, id_of)
 
 
 def bounds(request: PageRequest, *, newest_first: bool) -> tuple[dict[str, int], int]:

@@ -3,12 +3,14 @@
 Each change of a post is one transaction with its fact in the room's log. Who may do it is decided elsewhere.
 """
 
+from operator import attrgetter
+
 from config.clock import Clock
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
-from store.pages import Page, PageRequest, bounds, cut
+from store.pages import Page, PageRequest, read_page
 from store.records import NO_REACTIONS, FactDraft, FactRecord, Post
 
 POST_CREATED, POST_DELETED = "new_post", "post_deleted"
@@ -34,12 +36,10 @@ class Posts:
 
     async def page(self, community_id: int, request: PageRequest) -> Page[Post]:
         """Give a page of the room's posts, newest first, by one indexed query."""
-        condition, direction = bounds(request, newest_first=True)
-        where: dict[str, object] = {"community_id": community_id}
-        if condition:
-            where["_id"] = condition
-        documents = await self._posts.find(where, sort=[("_id", direction)], limit=request.size + 1)
-        return cut([Post.of(document) for document in documents], request, lambda post: post.id)
+        where = {"community_id": community_id}
+        return await read_page(
+            self._posts, where, request, newest_first=True, record=Post.of, id_of=attrgetter("id")
+        )
 
     async def add(
         self,

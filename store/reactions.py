@@ -6,13 +6,14 @@ levels, not facts: they raise the post's own version and not the room's number.
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from config.clock import Clock
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.ids import IdSource
-from store.pages import Page, PageRequest, bounds, cut
+from store.pages import Page, PageRequest, read_page
 from store.records import Post, Reaction
 
 
@@ -83,12 +84,10 @@ class Reactions:
 
     async def page(self, post_id: int, request: PageRequest) -> Page[Reaction]:
         """Give a page of a post's reactions, newest first, by one indexed query."""
-        condition, direction = bounds(request, newest_first=True)
-        where: dict[str, object] = {"post_id": post_id}
-        if condition:
-            where["_id"] = condition
-        documents = await self._reactions.find(where, sort=[("_id", direction)], limit=request.size + 1)
-        return cut([Reaction.of(document) for document in documents], request, lambda each: each.id)
+        where = {"post_id": post_id}
+        return await read_page(
+            self._reactions, where, request, newest_first=True, record=Reaction.of, id_of=attrgetter("id")
+        )
 
     async def changed_since(
         self, community_id: int, since: datetime, *, limit: int

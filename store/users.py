@@ -4,6 +4,7 @@ Passwords arrive hashed and addresses checked; which change is allowed is decide
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from config.clock import Clock
 from store.database import Database, Session
@@ -11,7 +12,7 @@ from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
 from store.invites import Invites
-from store.pages import Page, PageRequest, bounds, cut
+from store.pages import Page, PageRequest, read_page
 from store.records import TRAINEE, TRAINER, User
 
 # What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
@@ -151,12 +152,10 @@ class Users:
 
     async def trainees(self, trainer_id: int, request: PageRequest) -> Page[User]:
         """Give a page of the trainer's trainees, newest account first, by one indexed query."""
-        condition, direction = bounds(request, newest_first=True)
-        where: dict[str, object] = {"parent_trainer": trainer_id}
-        if condition:
-            where["_id"] = condition
-        documents = await self._users.find(where, sort=[("_id", direction)], limit=request.size + 1)
-        return cut([User.of(document) for document in documents], request, lambda user: user.id)
+        where = {"parent_trainer": trainer_id}
+        return await read_page(
+            self._users, where, request, newest_first=True, record=User.of, id_of=attrgetter("id")
+        )
 
     async def leave_group(self, user_id: int, trainer_id: int) -> bool:
         """Take a trainee out of that trainer's group; False when they were not in it."""
