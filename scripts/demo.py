@@ -85,15 +85,16 @@ class Play:
         await self._beat()
 
     async def close(self, *, keep: bool) -> None:
-        """Take away what was written, unless it is to be kept, and leave."""
+        """Take away what was written, unless it is to be kept, and leave. Raises ``OSError`` and ``Refused``."""
         try:
             for member in self.everybody:
+                await member.finish()
                 for post_id in [] if keep else list(member.written):
                     await self._ask(member.delete_post(post_id), "post_deleted", post_id)
-            await asyncio.sleep(min(self._beat_seconds, 0.5))
+            await self.screen.settled()
         finally:
             for member in self.everybody:
-                member.leave()
+                await member.leave()
             self._http.close()
 
     async def perform(self) -> bool:
@@ -137,7 +138,7 @@ class Play:
 
     async def _go_on_without(self, absent: Member, post_id: int) -> None:
         self.screen.title(f"{absent.name} goes into a tunnel: the connection is cut without a goodbye")
-        absent.cut()
+        await absent.cut()
         await self._beat()
         await self._say(self._one, post_id, f"Where did {absent.name} go?")
         await self._beat()

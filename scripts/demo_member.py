@@ -6,9 +6,9 @@ It does what a phone would do and no more; what is shown of it is decided in ``s
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
@@ -18,6 +18,11 @@ Json = dict[str, Any]
 
 # A server that needs longer for one of these requests is not worth watching.
 REQUEST_SECONDS = 10.0
+# A close is answered within a round trip.
+GOODBYE_SECONDS = 1.0
+NOT_FOUND = 404
+
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -30,7 +35,11 @@ class Refused(Exception):
 
 
 class Member:
-    """One person with one phone. ``hear`` gets every frame with the ``perf_counter`` seconds it arrived at."""
+    """One person with one phone. ``hear`` gets every frame with the ``perf_counter`` seconds it arrived at.
+
+    What was begun is finished even where whoever waits for it is cancelled: a post that the server has taken is
+    known here, so that it can be taken away again.
+    """
 
     def __init__(
         self, url: str, http: AsyncHTTPClient, hear: Callable[["Member", Json, float], None]
@@ -39,8 +48,10 @@ class Member:
         self._http = http
         self._hear = hear
         self._access = ""
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._socket: WebSocketClientConnection | None = None
-        self._greeted: asyncio.Future[None] = asyncio.Future()
+        self._greeted = asyncio.Event()
+        self._gone = asyncio.Event()
         self.id = 0
         self.name = ""
         # Where to come back to: the position of the last fact heard.
@@ -54,27 +65,31 @@ class Member:
 
     async def log_in(self, email: str, password: str) -> None:
         """Get tokens and learn one's own name. Raises ``Refused``, and ``OSError`` where no server is."""
-        tokens = await self._call("POST", "/api/auth/jwt/create/", {"email": email, "password": password})
+        credentials = {"email": email, "password": password}
+        tokens = await self._whole(self._call("POST", "/api/auth/jwt/create/", credentials))
         self._access = tokens["access"]
-        account = await self._call("GET", "/api/auth/users/me/")
+        account = await self._whole(self._call("GET", "/api/auth/users/me/"))
         self.id, self.name = account["id"], account["first_name"]
 
     async def post(self, content: str) -> int:
-        """Write a post and give its id. Raises ``Refused``."""
-        made = await self._call("POST", "/api/community/feed/", {"content": content})
-        self.written.append(made["id"])
-        return int(made["id"])
+        """Write a post and give its id. Raises ``Refused``, and ``OSError``, as all requests do."""
+        return await self._whole(self._post(content))
 
     async def comment(self, post_id: int, content: str) -> None:
-        await self._call("POST", f"/api/community/feed/{post_id}/comments/", {"content": content})
+        path = f"/api/community/feed/{post_id}/comments/"
+        await self._whole(self._call("POST", path, {"content": content}))
 
     async def react(self, post_id: int, kind: str) -> None:
-        await self._call("POST", f"/api/community/feed/{post_id}/react/", {"reaction_type": kind})
+        path = f"/api/community/feed/{post_id}/react/"
+        await self._whole(self._call("POST", path, {"reaction_type": kind}))
 
     async def delete_post(self, post_id: int) -> None:
         """Delete an own post. One that is gone already is as good."""
-        with suppress(Refused):
-            await self._call("DELETE", f"/api/community/feed/{post_id}/")
+        try:
+            await self._whole(self._call("DELETE", f"/api/community/feed/{post_id}/"))
+        except Refused as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
         self.written.remove(post_id)
 
     async def connect(self) -> None:
@@ -82,43 +97,66 @@ class Member:
 
         Raises ``Refused`` and ``OSError``.
         """
-        since = f"?since={self.position}" if self.position else ""
-        scheme = "wss" if urlsplit(self._url).scheme == "https" else "ws"
-        address = f"{scheme}{self._url.removeprefix('https').removeprefix('http')}/ws/community/feed/{since}"
-        request = HTTPRequest(address, headers={"Authorization": f"Bearer {self._access}"})
-        self._greeted = asyncio.get_running_loop().create_future()
-        try:
-            self._socket = await websocket_connect(request, on_message_callback=self._on_message)
-        except HTTPError as error:
-            raise Refused(error.code, "the feed could not be opened") from error
+        self._greeted.clear()
+        self._gone.clear()
+        self._socket = await self._whole(self._open())
         async with asyncio.timeout(REQUEST_SECONDS):
-            await self._greeted
+            await self._greeted.wait()
+        if self._gone.is_set():
+            raise Refused(self._socket.close_code or 0, "the feed was closed at once")
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """Lose the connection as in a tunnel: without a goodbye."""
         protocol = self._socket.protocol if self._socket is not None else None
         if protocol is not None and protocol.stream is not None:
             protocol.stream.close()
-        self.leave()
+        await self.leave()
 
-    def leave(self) -> None:
+    async def finish(self) -> None:
+        """Wait for the end of what is under way; who began it hears how it ended."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def leave(self) -> None:
+        """Close the feed, as a phone does that is put away."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._gone.wait()
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _post(self, content: str) -> int:
+        made = await self._call("POST", "/api/community/feed/", {"content": content})
+        self.written.append(int(made["id"]))
+        return int(made["id"])
+
+    async def _open(self) -> WebSocketClientConnection:
+        since = f"?since={self.position}" if self.position else ""
+        parts = urlsplit(self._url)
+        address = parts._replace(scheme="wss" if parts.scheme == "https" else "ws").geturl()
+        # In a header: addresses are what logs show.
+        headers = {"Authorization": f"Bearer {self._access}"}
+        request = HTTPRequest(f"{address}/ws/community/feed/{since}", headers=headers)
+        try:
+            return await websocket_connect(request, on_message_callback=self._on_message)
+        except HTTPError as error:
+            raise Refused(error.code, "the feed could not be opened") from error
 
     def _on_message(self, message: str | bytes | None) -> None:
         at = time.perf_counter()
-        waiting = not self._greeted.done()
         if message is None:
-            if waiting:
-                code = self._socket.close_code if self._socket is not None else None
-                self._greeted.set_exception(Refused(code or 0, "the feed was closed at once"))
-            return
-        frame: Json = json.loads(message)
-        self.position = frame.get("position", self.position)
-        self._hear(self, frame, at)
-        if waiting:
-            self._greeted.set_result(None)
+            self._gone.set()
+        else:
+            frame: Json = json.loads(message)
+            self.position = frame.get("position", self.position)
+            self._hear(self, frame, at)
+        self._greeted.set()
 
     async def _call(self, method: str, path: str, body: Json | None = None) -> Json:
         headers = {"Content-Type": "application/json"}
