@@ -256,11 +256,8 @@ class Hub:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                self._sweeper.tick()
-                self._rooms.close_left(self._registry.rooms)
-            except Exception:
-                logger.exception("a look at the connections failed")
+            self._sweeper.tick()
+            self._rooms.close_left(self._registry.rooms)
 
     async def _compare(self) -> None:
         while True:

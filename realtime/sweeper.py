@@ -2,6 +2,7 @@
 One look at all of them a second, no timer for any of them; what happens in rooms is elsewhere.
 """
 
+import logging
 import random
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +14,8 @@ from realtime.joining import HEARTBEAT_SECONDS
 from realtime.live_rooms import LiveRooms
 from realtime.protocol import heartbeat_frame
 from realtime.rooms import RoomRegistry
+
+logger = logging.getLogger(__name__)
 
 # How long the oldest byte may wait for a client to take it: a phone that is slower sees the past, not the feed.
 MAX_QUEUED_SECONDS: Final = 10.0
@@ -63,7 +66,11 @@ class Sweeper:
                 self._backlogged.discard(connection)
         for connection in self._registry.everyone():
             if connection.due_at <= now:
-                self._attend(connection, now)
+                try:
+                    self._attend(connection, now)
+                except Exception:
+                    logger.exception("a connection could not be looked after and is cut")
+                    connection.abort()
 
     def _attend(self, connection: Connection, now: float) -> None:
         if connection.closing:

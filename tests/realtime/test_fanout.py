@@ -178,6 +178,19 @@ async def test_what_has_not_begun_can_be_dropped(room):
     assert room.started == at(1)
 
 
+async def test_what_waits_for_the_next_turn_can_be_dropped(room):
+    peers = [enter(room) for _ in range(4)]
+    for seq in (1, 2):
+        room.publish(frame(seq), at(seq))
+    await asyncio.sleep(0)
+    assert room.started == at(1)
+    room.drop_waiting()
+    await idle(room)
+    room.publish(frame(3), at(3))
+    await idle(room)
+    assert [peer.seqs for peer in peers] == [[1, 3]] * 4
+
+
 async def test_room_is_behind_when_too_much_waits(room):
     for _ in range(4):
         enter(room)

@@ -11,6 +11,7 @@ from config.metrics import Metrics
 from realtime.broker import LocalBroker
 from realtime.close_codes import BAD_TOKEN, GOING_AWAY, NO_GROUP, TOO_MANY, TOO_SLOW, TRY_LATER
 from realtime.events import AuthorChanged, GroupClosed, Position, SessionClosed, UserClosed
+from realtime.fanout import SLICE_SENDS
 from realtime.hub import MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, Hub
 from realtime.live_rooms import LINGER_SECONDS
 from tests.realtime.fakes import NOON, ROOM, MemoryLog, Peer, stranger, until
@@ -172,6 +173,9 @@ async def test_event_that_cannot_be_written_does_not_fail_the_request(hub, log, 
     fact.post["content"] = object()
     hub.publish(fact)
     assert any(record.levelno == logging.ERROR for record in caplog.records)
+    level = log.react(1, version=1)
+    level.reactions["fire"] = object()
+    hub.publish(level)
     fact.post["content"] = "mended"
     await until(lambda: hub.position(ROOM).seq == 1)
     caplog.clear()
@@ -285,7 +289,7 @@ async def test_room_that_closes_during_the_comparison_is_left_alone(hub, log, en
 
 
 async def test_stop_closes_everyone_with_a_time_to_come_back(hub, enter):
-    peers = [await enter() for _ in range(50)]
+    peers = [await enter() for _ in range(SLICE_SENDS + 1)]
     stopping = asyncio.create_task(hub.stop())
     await until(lambda: all(peer.closed_with for peer in peers))
     late = stranger()

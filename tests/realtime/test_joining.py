@@ -132,6 +132,13 @@ async def test_levels_older_than_the_margin_are_not_given(log, enter):
     assert [message["post_id"] for message in peer.messages[1:]] == [2]
 
 
+async def test_levels_from_shortly_before_the_last_fact_are_given(log, enter):
+    log.react(1, version=1)
+    log.at += timedelta(seconds=59)
+    log.post(2)
+    assert (await enter(since="k3x9.1")).types == ["connected", "reaction_update"]
+
+
 async def test_deleted_facts_are_not_replayed(hub, log, enter):
     publish(hub, log.post(1), log.post(2), log.comment(5, 2), log.delete_comment(5, 2), log.delete_post(1))
     from_log = await enter(since="k3x9.0")
@@ -333,6 +340,18 @@ async def test_more_during_the_read_than_the_room_remembers_is_too_slow(hub, log
     await joining
     assert peer.closed_with[0] == TOO_SLOW
     assert peer.messages == []
+
+
+async def test_facts_during_the_read_count_towards_the_limit(hub, log, enter):
+    for number in range(MAX_REPLAY_FACTS - 100):
+        log.post(number)
+    await enter()
+    log.gate, log.looks_first = asyncio.Event(), True
+    joining = asyncio.create_task(enter(since="k3x9.0"))
+    await until(lambda: "facts_after" in log.reads)
+    publish(hub, *[log.post(number) for number in range(1_000, 1_150)])
+    log.gate.set()
+    assert (await joining).types == ["connected", "resync"]
 
 
 async def test_room_that_is_numbered_anew_during_the_read_sends_the_client_back(hub, log, enter):

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from realtime.events import Fact
+from realtime.events import Fact, Position
 from realtime.fanout import MAX_WAITING_BYTES
 from realtime.live_room import MAX_REPLAY_FACTS, MAX_WAITING_FACTS
 from realtime.protocol import seal_fact, seal_level
@@ -77,19 +77,18 @@ async def test_facts_that_come_while_the_log_is_read_are_in_order(log, enter, ar
     assert peer.seqs == [1, 2, 3, 4, 5, 6]
 
 
-async def test_fact_beyond_what_may_wait_comes_from_the_log(log, enter, arrive):
+async def test_facts_beyond_what_may_wait_come_from_the_log(hub, log, enter, arrive):
     peer = await enter()
-    for number in range(MAX_REPLAY_FACTS):
-        log.post(number)
     log.gate = asyncio.Event()
-    arrive(*log.facts[ROOM][1:])
-    ahead = [log.post(number) for number in range(1_000, 1_000 + MAX_WAITING_FACTS)]
-    log.cut_through[ROOM] = 0
+    arrive(*[log.post(number) for number in range(MAX_WAITING_FACTS + 10)][1:])
+    room = hub._rooms.get(ROOM)
+    assert len(room._waiting) == MAX_WAITING_FACTS
     log.gate.set()
     await until(lambda: "resync" in peer.types)
-    arrive(*ahead)
-    assert peer.types.count("resync") == 1
     assert peer.messages[-1]["position"] == str(log.head_of(ROOM))
+    assert not room._waiting
+    arrive(log.post(9))
+    assert peer.seqs == [MAX_WAITING_FACTS + 11]
 
 
 async def test_deleted_facts_are_left_out_of_what_is_filled(log, enter, arrive):
@@ -179,16 +178,15 @@ async def test_numbering_anew_that_is_ahead_of_the_old_is_a_resync_too(log, ente
     assert peer.messages[-1]["position"] == "new1.5"
 
 
-async def test_large_room_is_told_to_reload_at_once(hub, log, enter, arrive):
+async def test_large_room_is_told_to_reload_at_once(hub, log, enter):
     peers = [await enter() for _ in range(20)]
-    hub._rooms.get(ROOM).fanout._slice_sends = 1
-    log.post(1)
-    log.post(2)
-    log.cut_through[ROOM] = 2
-    arrive(log.facts[ROOM][1])
-    await until(lambda: "resync" in peers[0].types)
-    assert [peer.types[-1] for peer in peers] == ["resync"] * 20
-    assert hub._rooms.get(ROOM).fanout.told(peers[-1].connection) == hub.position(ROOM)
+    room = hub._rooms.get(ROOM)
+    room.fanout._slice_sends = 1
+    hub.publish(log.post(1))
+    room._restart(Position("new1", 7))
+    # No member may be told a position of the new numbering before it is told to reload.
+    assert [peer.types[-2:] for peer in peers] == [["new_post", "resync"]] * 20
+    assert {room.fanout.told(peer.connection) for peer in peers} == {hub.position(ROOM)}
 
 
 async def test_head_below_what_is_known_is_a_resync(hub, log, enter, arrive):

@@ -2,6 +2,8 @@
 The task that calls the sweep every second is tested with the hub.
 """
 
+import logging
+
 import pytest
 
 from realtime.close_codes import BAD_TOKEN, TOO_SLOW
@@ -126,3 +128,13 @@ async def test_connection_that_never_left_is_forgotten_once_its_socket_is_gone(h
     peer.stream.close()
     sweep(30)
     assert hub.connection_count == 0
+
+
+async def test_connection_that_cannot_be_looked_after_does_not_hold_up_the_others(enter, sweep, caplog):
+    peers = [await enter(stranger(expires_at=NOON.timestamp() + 1)) for _ in range(3)]
+    peers[1].connection.expires_at = "soon"
+    sweep(1)
+    assert [peer.closed_with is not None for peer in peers] == [True, False, True]
+    assert peers[1].stream.closed()
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    caplog.clear()
