@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 import struct
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -21,6 +20,9 @@ SEND_BUFFER_BYTES = 64 * 1024
 
 # Closing with this drops what the kernel still holds for a reader that does not read (RST instead of FIN).
 NO_LINGER = struct.pack("ii", 1, 0)
+
+# The stream's method that an attribute of the same name is put before.
+WRITE = "write"
 
 Send = Callable[[bytes], int]
 
@@ -108,11 +110,11 @@ class Connection:
         self._ping = ping
         self._stream = stream
         self._last_write: Any = None
-        self._marks: deque[tuple[float, Any]] = deque()
+        self._marks: list[tuple[float, Any]] = []  # Writes that waited, with when they were first seen to.
         self._send = None if self.closing else self._prepare(stream)
         self._stream_write = stream.write
         self.backlogged = stream.writing()
-        vars(stream)["write"] = self._watched_write
+        setattr(stream, WRITE, self._watched_write)
 
     @property
     def is_gone(self) -> bool:
@@ -199,14 +201,15 @@ class Connection:
             self._marks.append((now, self._last_write))
             self._last_write = None
         while self._marks and self._marks[0][1].done():
-            self._marks.popleft()
+            self._marks.pop(0)
         return now - self._marks[0][0] if self._marks else 0.0
 
     def release(self) -> None:
         """Lets go of the stream. Nothing may be sent afterwards."""
         self.closing = True
         self.on_change = _nobody_cares
-        vars(self._stream).pop("write", None)
+        if WRITE in vars(self._stream):
+            delattr(self._stream, WRITE)
 
     def _prepare(self, stream: Stream) -> Send | None:
         """Bounds the buffers; gives the socket's own `send`, or None under TLS, where only the stream may write."""

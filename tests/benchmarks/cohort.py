@@ -48,10 +48,11 @@ def socket_paths(group: Group, count: int) -> list[str]:
     return [f"/ws/community/feed/?token={tokens[member]}" for member in members]
 
 
-def live_room(server: Server, group: Group, count: int, stack: ExitStack) -> Room:
+def live_room(bench: Bench, server: Server, group: Group, count: int, stack: ExitStack) -> Room:
     """So many open sockets of the group, each of which has been greeted."""
     room = stack.enter_context(Room(server.address, GREETED))
     room.open(socket_paths(group, count))
+    bench.keep(room, stack)
     return room
 
 

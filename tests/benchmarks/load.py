@@ -115,7 +115,7 @@ class Room:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self, paths: Sequence[str], limit_seconds: float = 30) -> float:
+    def open(self, paths: Sequence[str], limit_seconds: float = 60) -> float:
         """Opens one connection a path; the seconds until each had its greetings. Raises LoadError when late."""
         began = time.monotonic()
         waiting = list(reversed(paths))
@@ -137,12 +137,16 @@ class Room:
 
     def expect(self, events: int) -> None:
         """Begins a round in which each connection shall receive `events` events; call it before publishing."""
-        while self.step(0):
-            pass
+        self.drain()
         self._counts = dict.fromkeys(self._counts, 0)
         self._wanted = events
         self._missing = len(self._counts)
         self._sent_ns = self._last_ns = 0
+
+    def drain(self) -> None:
+        """Reads all that has arrived and answers pings; members that are silent for long would be taken for dead."""
+        while self.step(0):
+            pass
 
     def wait(self, limit_seconds: float = 30, poll_seconds: float = 0) -> Delivery:
         """Reads until the round is complete. Polling without a pause (0) spares the sender all wake-ups."""
@@ -258,13 +262,19 @@ class Room:
         member.tail = stream[end:]
         (self._ragged.add if member.tail else self._ragged.discard)(fd)
         for opcode, start, stop in frames:
-            if opcode == 9:
-                member.sock.send(client_frame(10, stream[start:stop]))
-            elif opcode == 8:
+            if opcode == 8 or (opcode == 9 and not self._pong(member, stream[start:stop])):
                 self._lose(fd)
                 return
-            elif stop - start >= EVENT_AT_LEAST_BYTES:
+            if opcode < 8 and stop - start >= EVENT_AT_LEAST_BYTES:
                 self._event(fd, stream[start:stop])
+
+    @staticmethod
+    def _pong(member: _Member, payload: bytes) -> bool:
+        try:
+            member.sock.send(client_frame(10, payload))
+        except OSError:
+            return False
+        return True
 
     def _event(self, fd: int, payload: bytes) -> None:
         self._event_bytes = len(payload) + 4

@@ -80,10 +80,7 @@ class HttpLoop:
 
     def __enter__(self) -> Self:
         for make in self.makers:
-            sock = socket.create_connection(self.address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._clients[sock.fileno()] = _Client(sock, make)
-            self.epoll.register(sock.fileno(), select.EPOLLIN)
+            self._connect(make)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,8 +103,8 @@ class HttpLoop:
     def start(self) -> None:
         """Forgets earlier answers and sends each connection's first request."""
         self.latencies, self.statuses, self._paused = [], Counter(), False
-        for client in self._clients.values():
-            self._ask(client)
+        for client in list(self._clients.values()):
+            self._ask(self._open(client))
 
     def step(self, poll_seconds: float) -> None:
         """Takes the answers that are there, once, and asks again."""
@@ -149,6 +146,25 @@ class HttpLoop:
     def idle(self) -> bool:
         """Whether no answer is due."""
         return not any(client.asked for client in self._clients.values())
+
+    def _connect(self, make: MakeRequest) -> _Client:
+        sock = socket.create_connection(self.address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client = self._clients[sock.fileno()] = _Client(sock, make)
+        self.epoll.register(sock.fileno(), select.EPOLLIN)
+        return client
+
+    def _open(self, client: _Client) -> _Client:
+        """The client, or a new one in its place where the server has closed it while it was idle."""
+        try:
+            closed = not client.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            closed = False
+        if not closed:
+            return client
+        del self._clients[client.sock.fileno()]
+        client.sock.close()
+        return self._connect(client.make)
 
     def _ask(self, client: _Client) -> None:
         client.asked = time.perf_counter()

@@ -81,7 +81,7 @@ def fanout(bench: Bench, stack: ExitStack, *, beside: bool) -> Measure:
     server = stack.enter_context(
         Server.peer("cohort_server", "--user", str(chosen.trainer.user_id), env=cohort.environment(bench))
     )
-    room = cohort.live_room(server, chosen, SUBSCRIBERS, stack)
+    room = cohort.live_room(bench, server, chosen, SUBSCRIBERS, stack)
     http = cohort.loop(server, cohort.reads(chosen.trainees, CONNECTIONS), stack) if beside else None
     watch = Watch(room, http)
 
@@ -109,7 +109,7 @@ def comment_to_receipt(bench: Bench, stack: ExitStack) -> Measure:
     """Paced comments over HTTP, each timed from the first byte of its request to its last receipt."""
     chosen = audience(bench, "comments")
     server = cohort.start(bench, stack)
-    room = cohort.live_room(server, chosen, SUBSCRIBERS, stack)
+    room = cohort.live_room(bench, server, chosen, SUBSCRIBERS, stack)
     author = chosen.trainees[0]
     http = cohort.loop(server, [cohort.comments([(author, post_id) for post_id in chosen.post_ids])], stack)
     watch = Watch(room, http)

@@ -63,6 +63,7 @@ def open_room(peer: Peer, size: int, bench: Bench, stack: ExitStack) -> tuple[Se
     server = stack.enter_context(Server.peer(peer.name, *more))
     room = stack.enter_context(Room(server.address, peer.joining))
     room.open([peer.path] * size)
+    bench.keep(room, stack)
     # The handshake's answer may come before the member is in the list of the room.
     time.sleep(0.3)
     for _ in range(2):

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.load import LoadError
+from tests.benchmarks.load import LoadError, Room
 from tests.benchmarks.processes import Missing, start_valkey, stop_process
 
 TURNS = 3
@@ -28,6 +28,18 @@ class Bench:
         self._stack = stack
         self.quick = quick
         self.say = say
+
+        self._rooms: list[Room] = []
+
+    def keep(self, room: Room, stack: ExitStack) -> None:
+        """Has the room read between turns, as long as the stack lasts: a server drops members who never answer."""
+        self._rooms.append(room)
+        stack.callback(self._rooms.remove, room)
+
+    def breathe(self) -> None:
+        """Lets all rooms read what has come."""
+        for room in self._rooms:
+            room.drain()
 
     def seconds(self, wanted: float) -> float:
         """How long a measurement lasts: as long as wanted, or a quarter of it in a quick run."""
@@ -190,10 +202,12 @@ def run_work(work: Work, bench: Bench, turns: int = TURNS) -> list[Result]:
                 measures[side.name] = side.start(bench, stack)
             except (Missing, LoadError, OSError) as error:
                 notes[side.name] = f"{side.name}: {error}"
+            bench.breathe()
         for _ in range(turns):
             for name, measure in measures.items():
                 if name not in notes:
                     _take(name, measure, figures, notes)
+                    bench.breathe()
     return [_result(row, figures, notes) for row in work.rows]
 
 

@@ -20,16 +20,10 @@ from tests.support.demo import Crash, CrashingHub
 
 
 class CrashingHashing:
-    """Hashes so often, then the process is gone."""
+    """The process is gone at the first password."""
 
-    def __init__(self, times: int) -> None:
-        self._left = times
-
-    async def hash(self, password: str) -> str:
-        if not self._left:
-            raise Crash
-        self._left -= 1
-        return f"hash of {password}"
+    async def hash(self, _password: str) -> str:
+        raise Crash
 
 
 @pytest.fixture
@@ -61,16 +55,14 @@ async def test_fill_is_whole_when_it_was_interrupted_again_and_again(
 ) -> None:
     said: list[str] = []
     begun_at = clock.now()
-    interruptions: list[dict[str, Any]] = [
-        {"hashing": CrashingHashing(5)},
-        {"realtime": CrashingHub(40)},
-        {"realtime": CrashingHub(500)},
-    ]
-    for parts in interruptions:
-        with pytest.raises(Crash):
-            await fill_if_empty(dataclasses.replace(own_deps, **cast("Any", parts)), say=said.append)
-        # The next start is later, and finishes what was begun as it was begun.
-        clock.advance(60)
+    await interrupted(own_deps, said, hashing=CrashingHashing())
+    clock.advance(60)
+    await interrupted(own_deps, said, realtime=CrashingHub(0))
+    await take_away_the_last_to_join(own_deps.store, make_plan(begun_at)[0])
+    clock.advance(60)
+    await interrupted(own_deps, said, realtime=CrashingHub(40))
+    clock.advance(60)
+    await interrupted(own_deps, said, realtime=CrashingHub(600))
     marker = await Markers(own_deps.store.database, clock).get("demo")
     assert marker is not None
     assert marker.done_at is None
@@ -90,6 +82,18 @@ async def test_fill_is_whole_when_it_was_interrupted_again_and_again(
     await store.database.table("posts").delete({})
     assert not await fill_if_empty(own_deps, say=said.append)
     assert await store.database.raw["posts"].count_documents({}) == 199
+
+
+async def interrupted(deps: Deps, said: list[str], **parts: object) -> None:
+    with pytest.raises(Crash):
+        await fill_if_empty(dataclasses.replace(deps, **cast("Any", parts)), say=said.append)
+
+
+async def take_away_the_last_to_join(store: Store, group: GroupPlan) -> None:
+    """Leave the database as if the process had died while people were joining."""
+    late = [person.id for person in group.trainees[-4:]]
+    await store.database.raw["users"].delete_many({"_id": {"$in": late}})
+    await store.database.raw["invites"].update_one({"_id": group.invite_id}, {"$inc": {"uses": -len(late)}})
 
 
 async def assert_as_planned(store: Store, group: GroupPlan) -> None:

@@ -27,6 +27,8 @@ async def serve(app: Any, port: int, publish: common.Publish = common.nothing) -
         ws_ping_interval=None,
         ws_per_message_deflate=False,
         backlog=common.BACKLOG,
+        # The default of 5 s would close the load's connections while other sides have their turn.
+        timeout_keep_alive=600,
     )
     common.publish_on_request(asyncio.get_running_loop(), publish)
     await Server(config).serve(sockets=[common.listening_socket(port)])
