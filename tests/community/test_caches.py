@@ -105,7 +105,9 @@ async def test_first_page_is_read_once_when_many_ask(groups: Groups, deps: Deps)
     assert slow.reads == 2
 
 
-async def test_first_page_is_not_kept_when_something_changed_while_it_was_read(groups: Groups, deps: Deps) -> None:
+async def test_first_page_is_not_kept_when_something_changed_while_it_was_read(
+    groups: Groups, deps: Deps
+) -> None:
     trainer = await groups.trainer()
     slow = Slow(deps.store.posts.page)
     deps.store.posts.page = slow  # type: ignore[method-assign]

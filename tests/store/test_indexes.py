@@ -90,7 +90,7 @@ LISTS = {
     "trainees": lambda s: s.users.trainees(OWN, PageRequest()),
     "invites": lambda s: s.invites.page(OWN, PageRequest()),
     "log-in": lambda s: s.users.by_email("1-7@X"),
-    }
+}
 
 
 async def facts(store: Store) -> None:
