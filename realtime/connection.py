@@ -174,7 +174,7 @@ class Connection:
         if not self.closing:
             self._end(code)
         if not self._stream.closed():
-            _set_option(self._stream.socket, socket.SO_LINGER, NO_LINGER)
+            _set_option(self._stream.socket, socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self._stream.close()
 
     def ping(self) -> None:
@@ -214,7 +214,9 @@ class Connection:
     def _prepare(self, stream: Stream) -> Send | None:
         """Bounds the buffers; gives the socket's own `send`, or None under TLS, where only the stream may write."""
         stream.max_write_buffer_size = MAX_QUEUED_BYTES
-        _set_option(stream.socket, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        _set_option(stream.socket, socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # A frame does not wait for the client to acknowledge the one before.
+        _set_option(stream.socket, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         send: Send = stream.socket.send
         return None if isinstance(stream.socket, ssl.SSLSocket) else send
 
@@ -255,8 +257,8 @@ def _nobody_cares(_connection: Connection) -> None:
     """What a connection tells its changes to before it is registered and after it left."""
 
 
-def _set_option(sock: Any, option: int, value: int | bytes) -> None:
+def _set_option(sock: Any, level: int, option: int, value: int | bytes) -> None:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, option, value)
+        sock.setsockopt(level, option, value)
     except OSError:
         pass  # The peer was faster (macOS refuses options of a socket that is shut down).

@@ -30,7 +30,7 @@ from realtime.joining import Joining, Overtaken
 from realtime.live_rooms import LiveRooms
 from realtime.protocol import seal_fact, seal_level
 from realtime.rooms import RoomRegistry
-from realtime.sweeper import Sweeper
+from realtime.sweeper import SWEEP_SECONDS, Sweeper
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,6 @@ MAX_CONNECTIONS: Final = 10_000
 # How often all rooms are compared with the database; the uneven beat keeps instances from asking in step.
 COMPARE_SECONDS: Final = 5.0
 COMPARE_UNHEALTHY_SECONDS: Final = 1.0
-
-SWEEP_SECONDS: Final = 1.0
 
 # How long a stopping instance waits for its clients to take the close frame; they answer within a round trip.
 FLUSH_SECONDS: Final = 3.0

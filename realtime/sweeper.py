@@ -2,6 +2,7 @@
 One look at all of them a second, no timer for any of them; what happens in rooms is elsewhere.
 """
 
+import itertools
 import logging
 import random
 from collections.abc import Callable
@@ -21,8 +22,16 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED_SECONDS: Final = 10.0
 
 
+# How often `tick` is to be called. A look at 10,000 connections of which 100 have a beat takes some milliseconds.
+SWEEP_SECONDS: Final = 0.25
+
+# How many connections one look attends to, so that thousands of tokens that end at once do not stall the loop;
+# the others are next. Beats need 100 of 10,000.
+MAX_ATTENDED: Final = 500
+
+
 class Sweeper:
-    """Looks after all connections of the registry. `tick` is to be called once a second.
+    """Looks after all connections of the registry. `tick` is to be called every `SWEEP_SECONDS`.
 
     Each connection has a beat every `HEARTBEAT_SECONDS`, at a place of its own within them: a heartbeat and a
     ping. A ping that is not answered by the next beat means a dead peer, so one is found within two beats.
@@ -57,20 +66,20 @@ class Sweeper:
         self._backlogged.discard(connection)
 
     def tick(self) -> None:
-        """Does what is due. Costs 0.1 µs for each connection that has nothing due."""
+        """Does what is due. A connection that has nothing due costs 0.15 µs."""
         now = self._clock.monotonic()
         for connection in list(self._backlogged):
             if connection.oldest_seconds(now) > MAX_QUEUED_SECONDS:
                 connection.abort(TOO_SLOW)
             elif not connection.backlogged:
                 self._backlogged.discard(connection)
-        for connection in self._registry.everyone():
-            if connection.due_at <= now:
-                try:
-                    self._attend(connection, now)
-                except Exception:
-                    logger.exception("a connection could not be looked after and is cut")
-                    connection.abort()
+        due = (connection for connection in self._registry.everyone() if connection.due_at <= now)
+        for connection in itertools.islice(due, MAX_ATTENDED):
+            try:
+                self._attend(connection, now)
+            except Exception:
+                logger.exception("a connection could not be looked after and is cut")
+                connection.abort()
 
     def _attend(self, connection: Connection, now: float) -> None:
         if connection.closing:
@@ -78,6 +87,7 @@ class Sweeper:
             return
         if self._clock.now().timestamp() >= connection.expires_at:
             connection.close(BAD_TOKEN, "the token has expired")
+            self._await_end(connection, now)
             return
         if connection.beat_at <= now:
             connection.beat_at = now + HEARTBEAT_SECONDS

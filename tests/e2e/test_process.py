@@ -56,19 +56,23 @@ async def held_up(uri: str, room: int) -> AsyncIterator[Callable[[], Awaitable[N
         status = await client.admin.command("serverStatus")
         return int(status["transactions"]["totalAborted"])
 
-    async with client, client.start_session() as session, await session.start_transaction():
+    async with client, client.start_session() as session:
+        # Longer than the server waits for the room, so that the test alone lets go of it.
+        await client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=60)
+        await session.start_transaction()
         await client["cohort"]["communities"].update_one(
             {"_id": room}, {"$set": {"held": 1}}, session=session
         )
         before = await conflicts()
 
         async def somebody_waits() -> None:
-            deadline = asyncio.get_running_loop().time() + 4
+            deadline = asyncio.get_running_loop().time() + 9
             while await conflicts() == before:
                 assert asyncio.get_running_loop().time() < deadline, "nobody waits for the room"
                 await asyncio.sleep(POLL_SECONDS)
 
         yield somebody_waits
+        await session.abort_transaction()
 
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS.keys())

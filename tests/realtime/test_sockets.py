@@ -298,6 +298,11 @@ async def test_ping_reaches_the_client_and_its_pong_the_connection(dial):
     await until(lambda: connection.heard)
 
 
+async def test_frames_do_not_wait_for_acknowledgements(dial):
+    _, connection = await dial()
+    assert connection._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_send_buffer_of_the_kernel_is_bounded(dial):
     _, connection = await dial()
     sock = connection._stream.socket

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from realtime.close_codes import BAD_TOKEN, TOO_SLOW
+from realtime.sweeper import MAX_ATTENDED
 from tests.realtime.fakes import NOON, ROOM, stranger, until
 
 
@@ -138,3 +139,13 @@ async def test_connection_that_cannot_be_looked_after_does_not_hold_up_the_other
     assert peers[1].stream.closed()
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     caplog.clear()
+
+
+async def test_tokens_that_end_all_at_once_are_attended_to_in_parts(hub, sweep):
+    peers = [stranger(expires_at=NOON.timestamp() + 1) for _ in range(MAX_ATTENDED + 10)]
+    for peer in peers:
+        hub.register(peer.connection)
+    sweep(1)
+    assert sum(peer.closed_with is not None for peer in peers) == MAX_ATTENDED
+    sweep(1)
+    assert all(peer.closed_with for peer in peers)

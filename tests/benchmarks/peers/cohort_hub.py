@@ -48,7 +48,6 @@ class Socket(WebSocketHandler):
         self.hub = hub
 
     async def open(self) -> None:
-        self.set_nodelay(True)
         self.connection = Connection(
             self.ws_connection.stream,
             user_id=id(self),
