@@ -7,6 +7,7 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from datetime import datetime, timedelta
+from itertools import islice
 
 from community.actor import Actor
 from community.errors import BadCredentials, BadToken, TokenReused
@@ -24,16 +25,23 @@ GRACE = timedelta(seconds=10)
 KEPT_SECONDS = 1.0
 # About 1.5 KB an entry.
 CAPACITY = 20_000
+# Sessions read by one pair of queries: some milliseconds.
+BATCH = 200
 
 
 class Actors:
-    """Live sessions with their people, kept in the process for up to a second."""
+    """Live sessions with their people, kept in the process for up to a second.
+
+    Of those that are not known, all that are asked for while one read is under way share the next: when
+    thousands of phones come back at once, the database is asked a few dozen times.
+    """
 
     def __init__(self, sessions: Sessions, clock: Clock) -> None:
         self._sessions = sessions
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, User]] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[User | None]] = {}
+        self._wanted: dict[str, asyncio.Future[User | None]] = {}
+        self._reader: asyncio.Task[None] | None = None
         self._changes = 0
 
     async def user_of(self, session_id: str, *, fresh: bool = False) -> User | None:
@@ -41,31 +49,45 @@ class Actors:
         entry = self._known.get(session_id)
         if entry is not None and not fresh and entry[0] > self._clock.monotonic():
             return entry[1]
-        if fresh:
-            return await self._load(session_id)
-        # Requests that a phone sends side by side share one query.
-        task = self._loading.get(session_id)
-        if task is None:
-            task = asyncio.ensure_future(self._load(session_id))
-            self._loading[session_id] = task
-            task.add_done_callback(lambda _: self._loading.pop(session_id, None))
-        return await asyncio.shield(task)
+        # Whoever is wanted now is read from now on: that is fresh, too.
+        wanted = self._wanted.get(session_id)
+        if wanted is None:
+            wanted = self._wanted[session_id] = asyncio.get_running_loop().create_future()
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read())
+        return await asyncio.shield(wanted)
 
-    async def _load(self, session_id: str) -> User | None:
+    async def _read(self) -> None:
+        try:
+            while self._wanted:
+                batch = dict(islice(self._wanted.items(), BATCH))
+                for session_id in batch:
+                    del self._wanted[session_id]
+                await self._read_batch(batch)
+        finally:
+            self._reader = None
+
+    async def _read_batch(self, batch: dict[str, "asyncio.Future[User | None]"]) -> None:
         before = self._changes
         until = self._clock.monotonic() + KEPT_SECONDS
-        found = await self._sessions.with_user(session_id)
-        if found is None:
-            self._known.pop(session_id, None)
-            return None
-        user = found[1]
-        # What was read before a change must not be kept after it.
-        if self._changes == before:
-            self._known[session_id] = (until, user)
-            self._known.move_to_end(session_id)
-            if len(self._known) > CAPACITY:
-                self._known.popitem(last=False)
-        return user
+        try:
+            found = await self._sessions.users_of(list(batch))
+        except Exception as error:  # noqa: BLE001 - each who asked is told, and decides
+            for wanted in batch.values():
+                wanted.set_exception(error)
+                wanted.exception()  # whoever asked may be gone
+            return
+        for session_id, wanted in batch.items():
+            user = found.get(session_id)
+            wanted.set_result(user)
+            # What was read before a change must not be kept after it.
+            if user is None or self._changes != before:
+                self._known.pop(session_id, None)
+            else:
+                self._known[session_id] = (until, user)
+                self._known.move_to_end(session_id)
+        while len(self._known) > CAPACITY:
+            self._known.popitem(last=False)
 
     def hear(self, message: object) -> None:
         """Forget whoever a message is about; what passes about content is not for here."""
@@ -81,7 +103,6 @@ class Actors:
         self._changes += 1
         for session_id in session_ids:
             self._known.pop(session_id, None)
-            self._loading.pop(session_id, None)
 
 
 def _expiry(created_at: datetime, rotated_at: datetime) -> datetime:

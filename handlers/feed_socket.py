@@ -82,7 +82,11 @@ class FeedSocketHandler(WebSocketHandler):
         self._connection = connection
         # Known under its user before membership is read, so that a removal meanwhile is not missed.
         self.deps.realtime.register(connection)
-        await self._join(connection, token, since_text)
+        try:
+            await self._join(connection, token, since_text)
+        except Exception:
+            log.exception("the feed's socket failed")
+            connection.close(TRY_LATER, "failed")
 
     async def _join(self, connection: Connection, token: str, since_text: str | None) -> None:
         try:

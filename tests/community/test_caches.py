@@ -58,20 +58,46 @@ async def test_name_is_not_kept_when_it_changed_while_it_was_read(groups: Groups
 async def test_session_is_not_kept_when_it_ended_while_it_was_read(groups: Groups, deps: Deps) -> None:
     person = await groups.trainee()
     session_id = deps.tokens.read(person.token).session_id
-    slow = Slow(deps.store.sessions.with_user)
+    slow = Slow(deps.store.sessions.users_of)
 
     class Sessions:
-        with_user = slow
+        users_of = slow
 
     actors = Actors(Sessions(), deps.clock)
     reading = [asyncio.create_task(actors.user_of(session_id)) for _ in range(5)]
     await slow.has_read.wait()
-    assert slow.reads == 1
     await deps.store.sessions.revoke(session_id)
     actors.hear(SessionClosed(session_id=session_id, code=4001))
     slow.let_go.set()
     assert all(user is not None and user.id == person.id for user in await asyncio.gather(*reading))
     assert await actors.user_of(session_id) is None
+
+
+async def test_sessions_are_read_together_when_many_come_at_once(groups: Groups, deps: Deps) -> None:
+    people = await groups.group(3)
+    slow = Slow(deps.store.sessions.users_of)
+    slow.let_go.set()
+
+    class Sessions:
+        users_of = slow
+
+    actors = Actors(Sessions(), deps.clock)
+    asked = [deps.tokens.read(person.token).session_id for person in people] + ["of nobody"]
+    found = await asyncio.gather(*(actors.user_of(session_id, fresh=True) for session_id in asked * 3))
+    assert [user and user.id for user in found] == [*(person.id for person in people), None] * 3
+    assert slow.reads <= 2
+
+
+async def test_everybody_is_told_when_the_sessions_cannot_be_read(deps: Deps) -> None:
+    class Sessions:
+        async def users_of(self, _: object) -> None:
+            raise StoreUnavailable("away")
+
+    actors = Actors(Sessions(), deps.clock)
+    failures = await asyncio.gather(*(actors.user_of(str(n)) for n in range(5)), return_exceptions=True)
+    assert [type(each) for each in failures] == [StoreUnavailable] * 5
+    with pytest.raises(StoreUnavailable):
+        await actors.user_of("again")
 
 
 async def test_s6_ended_session_is_refused_within_a_second_when_the_message_was_lost(
