@@ -6,6 +6,7 @@ The only module that imports everything; it holds no rule of the product and no 
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -119,7 +120,7 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
             max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
         )
-        sockets = bind_sockets(settings.port, settings.address, backlog=BACKLOG)
+        sockets = _listen(settings)
         server.add_sockets(sockets)
         upkeep = asyncio.create_task(keep_up(deps))
         try:
@@ -129,6 +130,14 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         finally:
             upkeep.cancel()
             await _drain(deps, server)
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    try:
+        return bind_sockets(settings.port, settings.address, backlog=BACKLOG)
+    except OSError as error:
+        reason = f"{settings.address}:{settings.port}: {error.strerror or error}"
+        raise OSError(f"{reason}. Choose another with --port or PORT.") from error
 
 
 def _announce(settings: Settings, port: int, demo_log_ins: list[str]) -> None:

@@ -67,12 +67,13 @@ async def register(
             referral_code=referral_code,
             user_id=reserved_id,
         )
-    except Duplicate as error:
+    except (Duplicate, Gone) as error:
+        # With a reserved id it may be an earlier try of this very request that took the address or the invite.
         written = await deps.store.users.get(reserved_id) if reserved_id is not None else None
         if written is not None:
             return written
-        raise Invalid(TAKEN) from error
-    except Gone as error:
+        if isinstance(error, Duplicate):
+            raise Invalid(TAKEN) from error
         raise Invalid({"invite_code": ["Invalid or expired invite code."]}) from error
 
 

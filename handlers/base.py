@@ -33,6 +33,8 @@ log = logging.getLogger("cohort.http")
 
 # Below this gzip costs more than it saves; level 1 takes half the time of level 6 for 3 % more bytes.
 GZIP_FROM_BYTES, GZIP_LEVEL = 1024, 1
+# RFC 9110, 12.5.3: `gzip;q=0` refuses it.
+ACCEPTS_GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:$|,|;\s*q=(?!0(?:\.0{0,3})?\s*(?:,|$)))", re.IGNORECASE)
 MAX_KEY_LENGTH = 255
 # Taken over from a proxy in front, so that one id follows a request through all logs.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -80,7 +82,18 @@ class ApiHandler(RequestHandler):
 
     @property
     def endpoint(self) -> Endpoint:
-        return self.endpoints[str(self.request.method).lower()]
+        return self.endpoints[self._method]
+
+    @property
+    def _method(self) -> str:
+        """The declared method that answers: HEAD is a GET whose body is not sent."""
+        method = str(self.request.method).lower()
+        return "get" if method == "head" else method
+
+    @property
+    def _allowed(self) -> tuple[str, ...]:
+        names = [name.upper() for name in self.endpoints]
+        return (*names, *(["HEAD"] if "get" in self.endpoints else []), "OPTIONS")
 
     async def prepare(self) -> None:
         request_id.set(self.request_id)
@@ -90,7 +103,7 @@ class ApiHandler(RequestHandler):
         method = str(self.request.method)
         if method == "OPTIONS":
             return
-        declared = self.endpoints.get(method.lower())
+        declared = self.endpoints.get(self._method)
         if declared is None:
             raise HTTPError(405)
         if declared.roles:
@@ -115,7 +128,7 @@ class ApiHandler(RequestHandler):
         if origin is None or origin not in self.deps.settings.cors_origins:
             return
         self.set_header("Access-Control-Allow-Origin", origin)
-        self.add_header("Vary", "Origin")
+        self.set_header("Vary", "Origin")
         self.set_header("Access-Control-Expose-Headers", "X-Feed-Position, X-Request-ID, ETag, Retry-After")
         if self.request.method == "OPTIONS":
             self.set_header("Access-Control-Allow-Methods", ", ".join(n.upper() for n in self.endpoints))
@@ -124,9 +137,15 @@ class ApiHandler(RequestHandler):
             )
             self.set_header("Access-Control-Max-Age", "600")
 
+    async def head(self, **path: str) -> None:
+        """Answer like GET, without the body: Tornado leaves it out."""
+        answered = self.get(**path)
+        if answered is not None:
+            await answered
+
     async def options(self, **_: str) -> None:
         """Answer a browser's question before a request from another origin."""
-        self.set_header("Allow", ", ".join(name.upper() for name in self.endpoints))
+        self.set_header("Allow", ", ".join(self._allowed))
         self.set_status(204)
 
     # What came in
@@ -166,7 +185,9 @@ class ApiHandler(RequestHandler):
             tag = etag or etag_of(body)
             self.set_header("ETag", tag)
             self.set_header("Cache-Control", self.CACHED)
-            if tag in self.request.headers.get("If-None-Match", ""):
+            self.set_header("Vary", "Accept-Encoding, Origin")
+            known = self.request.headers.get("If-None-Match", "")
+            if tag in known or known.strip() == "*":
                 self.set_status(304)
                 return
         self.set_status(status)
@@ -175,8 +196,8 @@ class ApiHandler(RequestHandler):
     def _write_json(self, body: bytes) -> None:
         self.set_header("Content-Type", "application/json")
         if len(body) > GZIP_FROM_BYTES:
-            self.add_header("Vary", "Accept-Encoding")
-            if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Vary", "Accept-Encoding, Origin")
+            if ACCEPTS_GZIP.search(self.request.headers.get("Accept-Encoding", "")):
                 body = gzip.compress(body, GZIP_LEVEL, mtime=0)
                 self.set_header("Content-Encoding", "gzip")
         self.write(body)
@@ -235,7 +256,7 @@ class ApiHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         if status_code == 405:
-            error = MethodNotAllowed(str(self.request.method), tuple(name.upper() for name in self.endpoints))
+            error = MethodNotAllowed(str(self.request.method), self._allowed)
         answer = answer_to(error if error is not None else HTTPError(status_code))
         self.set_status(answer.status)
         self._allow_origin()

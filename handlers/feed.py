@@ -101,6 +101,7 @@ class ReactionsHandler(ApiHandler):
             tag=TAG,
             query=PageQuery(),
             answers={200: page_of(schemas.Reaction)},
+            cached=True,
         )
     )
     async def get(self, post_id: str) -> None:

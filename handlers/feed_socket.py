@@ -5,9 +5,11 @@ What is sent, and when, is the hub's. Nothing a client sends is obeyed.
 
 import logging
 import secrets
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
 from community.actor import Actor
@@ -16,6 +18,7 @@ from community.sessions import authenticate
 from community.tokens import ACCESS
 from config.deps import Deps
 from config.log import request_id
+from handlers.errors import Answer, MethodNotAllowed, answer_to, problem
 from realtime.close_codes import BAD_TOKEN, NO_GROUP, POLICY, TRY_LATER
 from realtime.connection import Connection
 from realtime.events import Position
@@ -40,6 +43,32 @@ class FeedSocketHandler(WebSocketHandler):
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer what never became a socket in the contract's shape; Tornado's own page would be HTML."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error = MethodNotAllowed(str(self.request.method), ("GET",))
+        self._refuse(answer_to(error or HTTPError(status_code)))
+
+    def _refuse(self, answer: Answer) -> None:
+        self.set_status(answer.status)
+        self.set_header("X-Request-ID", self.request_id)
+        self.set_header("Content-Type", "application/json")
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        self.finish(answer.body)
+
+    async def get(self, *args: str, **kwargs: str) -> None:
+        """Upgrade, or say in the contract's words why not."""
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            self._refuse(problem(400, "Connect here with a WebSocket.", "upgrade_required"))
+            return
+        origin = self.request.headers.get("Origin")
+        if origin is not None and not self.check_origin(origin):
+            self._refuse(problem(403, "This origin is not allowed.", "origin_not_allowed"))
+            return
+        await super().get(*args, **kwargs)
 
     def prepare(self) -> None:
         request_id.set(self.request_id)
@@ -138,4 +167,5 @@ class FeedSocketHandler(WebSocketHandler):
             self._connection = None
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        log.error("the feed's socket failed", exc_info=(typ, value, tb))
+        if not isinstance(value, HTTPError):
+            log.error("the feed's socket failed", exc_info=(typ, value, tb))

@@ -38,7 +38,7 @@ class BadJson(Exception):
 def read_json(raw: bytes, *, content_type: str | None) -> dict[str, object]:
     """Give the object in a request's body; no body at all is an empty object, whatever its type.
 
-    Raises ``BadJson``: 415 for another (or no) content type than JSON in UTF-8; 400 for what is larger than 1 MiB,
+    Raises ``BadJson``: 415 for another (or no) content type than JSON in UTF-8; 413 for what is larger than 1 MiB; 400 for what is
     nested deeper than 32 levels, no JSON object, or JSON that readers understand differently: NaN and infinite
     numbers, integers beyond ±(2^53 - 1), repeated names, half a surrogate pair, NUL (RFC 8259 and RFC 7493).
     """
@@ -46,7 +46,11 @@ def read_json(raw: bytes, *, content_type: str | None) -> dict[str, object]:
         return {}
     _check_content_type(content_type)
     if len(raw) > MAX_BYTES:
-        raise _refused(f"the body is larger than {MAX_BYTES} bytes")
+        raise BadJson(
+            f"The body is larger than {MAX_BYTES} bytes.",
+            code="request_too_large",
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        )
     value = _parse(raw)
     if not isinstance(value, dict):
         raise _refused("the body must be an object")

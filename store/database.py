@@ -62,7 +62,8 @@ async def _own_words() -> AsyncIterator[None]:
         yield
     except DuplicateKeyError as error:
         raise _duplicate(error) from error
-    except (ConnectionFailure, ExecutionTimeout) as error:
+    except (ConnectionFailure, ExecutionTimeout, ConfigurationError) as error:
+        # ConfigurationError: a server that is just starting does not say yet that it knows sessions.
         raise StoreUnavailable(str(error)) from error
     except OperationFailure as error:
         if error.code in GOING_AWAY_CODES:

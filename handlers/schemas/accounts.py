@@ -11,6 +11,7 @@ from handlers.schemas.fields import (
     Id,
     Input,
     Output,
+    Remembered,
     Secret,
     Text,
     Timestamp,
@@ -31,7 +32,7 @@ class Registration(Input):
     role = Choice(TRAINER, TRAINEE, required=True)
     timezone = TimeZone(load_default="UTC")
     invite_code = Text(most=64, allow_none=True, load_default=None)
-    referral_code = Text(most=64, least=0, allow_none=True, load_default=None)
+    referral_code = Remembered(allow_none=True, load_default=None)
 
 
 class Account(Output):

@@ -89,6 +89,16 @@ class Choice(fields.String):
         )
 
 
+class Remembered(fields.Raw):
+    """Text that is kept for later and must never stop anybody: cut at 64 characters, and nothing if it is no text."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str | None:
+        found = super()._deserialize(value, attr, data, **kwargs)
+        return found.strip()[:64] or None if isinstance(found, str) else None
+
+
 class TimeZone(fields.String):
     """A name of the IANA time zone database."""
 
@@ -126,7 +136,6 @@ class FutureTime(fields.AwareDateTime):
         said = "Use ISO 8601 with an offset, such as 2026-11-21T09:17:03.123Z."
         super().__init__(
             format="iso",
-            default_timezone=UTC,
             error_messages={**REQUIRED, "invalid": said},
             **options,
         )

@@ -25,9 +25,9 @@ from tests.support.groups import Groups
 
 STEPS = int(os.environ.get("FEED_STEPS", "10000"))
 SEED = int(os.environ.get("FEED_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
-GROUPS, MEMBERS = 5, 3
+GROUPS, MEMBERS = 4, 3
 # What one does overtakes what the other does.
-WALKERS_A_GROUP = 3
+WALKERS_A_GROUP = 8
 # Small enough that a fresh load is a page, large enough that everything happens to everything.
 MOST_POSTS = 12
 ALL = PageRequest(MAX_PAGE_SIZE)
@@ -104,7 +104,7 @@ class Walk:
     async def connect(self, phone: Phone) -> None:
         """Come back with the last position seen, or load afresh and connect from there, or just connect."""
         chosen = self.chance.random()
-        if phone.client.position == "" or phone.client.wants_reload or chosen < 0.15:
+        if phone.client.position == "" or phone.client.wants_reload or chosen < 0.1:
             await self.load(phone)
         since = Position.parse(phone.client.position)
         if chosen > 0.97:

@@ -104,6 +104,11 @@ async def test_register_goes_on_when_the_referral_code_is_strange(api: Api, deps
     assert kept["referral_code"] == "whatever 123"
 
 
+@pytest.mark.parametrize("code", ["x" * 1000, {"a": 1}, 5, "", None])
+async def test_register_goes_on_whatever_the_referral_code_is(api: Api, code: object) -> None:
+    assert (await api.post(USERS, registration(role="TRAINER", referral_code=code))).status == 201
+
+
 async def test_register_joins_the_group_when_the_code_is_typed_by_a_person(groups: Groups, api: Api) -> None:
     trainer = await groups.trainer()
     code = (await trainer.post("/api/trainer/invites/", {})).json["code"]

@@ -113,10 +113,13 @@ async def test_member_is_told_to_reload_when_more_than_500_facts_were_missed(
     trainer = await groups.trainer()
     post = await trainer.write()
     since = (await trainer.get(FEED)).headers["X-Feed-Position"]
-    for _ in range(501):
-        await deps.store.comments.add(
-            community_id=trainer.id, post_id=post["id"], author_id=trainer.id, content="Again"
+    add = deps.store.comments.add
+    await asyncio.gather(
+        *(
+            add(community_id=trainer.id, post_id=post["id"], author_id=trainer.id, content="Again")
+            for _ in range(501)
         )
+    )
     async with open_feed(base_url, trainer.token, since=since) as feed:
         assert (await feed.next())["recovered"] is False
         assert (await feed.next())["type"] == "resync"
@@ -162,6 +165,21 @@ async def test_s27_browser_is_refused_when_its_origin_is_not_allowed(groups: Gro
     assert refused.value.response.status_code == 403
     async with open_feed(base_url, trainer.token, origin=base_url) as feed:
         assert (await feed.next())["type"] == "connected"
+
+
+async def test_refusals_before_the_upgrade_have_the_contracts_shape(
+    groups: Groups, http_client, base_url: str
+) -> None:
+    url = base_url + "/ws/community/feed/"
+    evil = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "https://evil.example"}
+    for method, headers, status in (("GET", {}, 400), ("POST", {}, 405), ("GET", evil, 403)):
+        answer = await http_client.fetch(
+            url, method=method, headers=headers, allow_nonstandard_methods=True, raise_error=False
+        )
+        assert answer.code == status
+        assert set(json.loads(answer.body)) == {"detail", "code"}
+        assert answer.headers["X-Request-ID"]
+        assert ("Allow" in answer.headers) == (status == 405)
 
 
 async def test_s6_socket_is_closed_when_the_token_ends(
