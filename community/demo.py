@@ -33,7 +33,7 @@ PASSWORD = "lift-laugh-repeat"  # noqa: S105 - printed for everybody: the demo i
 MARKER = "demo"
 # Posts of a group whose reactions are written beside its posts. More would make those wait: the whole fill takes
 # 6.9 s with the reactions after the posts, 5.0 s with 2 to 4 at once beside them.
-AT_ONCE = 6
+AT_ONCE = 3
 # Log-ins shown of each group, after its trainer's.
 SHOWN = 2
 
