@@ -58,13 +58,16 @@ def main() -> None:
         return
     prepare_process()
     results: list[Result] = []
-    with ExitStack() as stack:
-        bench = Bench(stack, quick=options.quick, say=lambda text: console.print(text, style="dim"))
-        for at, work in enumerate(works, 1):
-            bench.say(f"{at}/{len(works)} {work.rows[0].name}")
-            results += run_work(work, bench, turns=1 if options.quick else TURNS)
-    print_table(console, results)
-    write_json(options.json, results)
+    try:
+        with ExitStack() as stack:
+            bench = Bench(stack, quick=options.quick, say=lambda text: console.print(text, style="dim"))
+            for at, work in enumerate(works, 1):
+                bench.say(f"{at}/{len(works)} {work.rows[0].name}")
+                results += run_work(work, bench, turns=1 if options.quick else TURNS)
+    finally:
+        # What was measured before somebody lost patience is worth as much as the rest.
+        print_table(console, results)
+        write_json(options.json, results)
     sys.exit(0 if any(result.ours for result in results) else 1)
 
 
