@@ -3,6 +3,7 @@ It writes through the store, so that documents look as the server makes them; on
 """
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,10 @@ CLOCK = SystemClock()
 TOKENS = Tokens([JWT_SECRET], CLOCK)
 
 AT_ONCE, BATCH = 32, 10_000
+
+# Cloned posts are older than anything that a run makes itself, and each group's ids end in bits of its own.
+OLD_SECONDS = 3_600
+GROUP_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,10 @@ async def _posts(store: Store, community_id: int, authors: list[int], count: int
     pattern = await table.get({"_id": first.id})
     assert pattern is not None
     post_ids = [first.id]
-    now_ms = int(time.time() * 1_000)
+    newest_ms, bits = int(time.time() - OLD_SECONDS) * 1_000, next(GROUP_NUMBERS)
     for begin in range(1, count, BATCH):
         batch = [
-            _clone(
-                pattern, first_id_at(now_ms - 1_000 * age) + community_id % 4_096, authors[age % len(authors)]
-            )
+            _clone(pattern, first_id_at(newest_ms - 1_000 * age) + bits, authors[age % len(authors)])
             for age in range(begin, min(count, begin + BATCH))
         ]
         await table.insert_many(batch)

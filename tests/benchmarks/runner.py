@@ -200,8 +200,8 @@ def run_work(work: Work, bench: Bench, turns: int = TURNS) -> list[Result]:
         for side in work.sides:
             try:
                 measures[side.name] = side.start(bench, stack)
-            except (Missing, LoadError, OSError) as error:
-                notes[side.name] = f"{side.name}: {error}"
+            except Exception as error:  # noqa: BLE001 - one side that fails must not cost the other rows
+                notes[side.name] = f"{side.name}: {_said(error)}"
             bench.breathe()
         for _ in range(turns):
             for name, measure in measures.items():
@@ -215,8 +215,13 @@ def _take(name: str, measure: Measure, figures: dict[Figure, list[float]], notes
     try:
         for figure, number in measure().items():
             figures.setdefault(Figure(name, figure), []).append(number)
-    except (Missing, LoadError, OSError) as error:
-        notes[name] = f"{name}: {error}"
+    except Exception as error:  # noqa: BLE001 - as above
+        notes[name] = f"{name}: {_said(error)}"
+
+
+def _said(error: Exception) -> str:
+    """What is expected speaks for itself; of anything else, the kind of error is worth knowing too."""
+    return str(error) if isinstance(error, Missing | LoadError) else repr(error)
 
 
 def _result(row: Row, figures: Mapping[Figure, list[float]], notes: Mapping[str, str]) -> Result:
