@@ -4,6 +4,7 @@
 PYTHON := .venv/bin/python
 # Test processes: tests wait for databases more than they compute, so some more than a small machine has cores.
 WORKERS ?= 4
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --maxschedchunk 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -22,13 +23,13 @@ install: ## Make .venv with all that running and testing need
 	@sh .ci/venv requirements-dev.txt
 
 test: install ## Run the tests
-	@$(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: install ## Format check, lint, types, tests with coverage; changes no file
 	@$(PYTHON) -m ruff format --check --quiet . || { echo 'Not formatted as agreed: run `make fmt`.'; exit 1; }
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m mypy
-	@$(PYTHON) -m pytest -n $(WORKERS) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
+	@$(PYTEST) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
 
 bench: install ## Run the benchmarks beside their peers (some minutes)
 	@sh .ci/venv requirements-bench.txt

@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import logging
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,22 @@ hypothesis.settings.load_profile("cohort")
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long ones, in whatever order they were shuffled into: nobody waits for them at the end."""
-    items.sort(key=lambda item: "/e2e/" not in item.nodeid)
+    items.sort(key=lambda item: (not item.get_closest_marker("long"), "/e2e/" not in item.nodeid))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Do not trace the long ones for coverage, which doubles their time: what they walk through has its own tests.
+
+    pytest-cov's `no_cover` would do, but in a worker there are two collectors and it stops only one.
+    """
+    trace = sys.gettrace()
+    if item.get_closest_marker("long"):
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(trace)
 
 
 @pytest.fixture(scope="session")

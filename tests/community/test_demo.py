@@ -50,6 +50,7 @@ async def test_fill_refuses_a_database_with_people(own_deps: Deps) -> None:
     assert await own_deps.store.database.table("posts").is_empty()
 
 
+@pytest.mark.long
 async def test_fill_is_whole_when_it_was_interrupted_again_and_again(
     own_deps: Deps, clock: FakeClock
 ) -> None:

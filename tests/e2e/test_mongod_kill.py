@@ -213,6 +213,7 @@ async def members(groups: Groups, apis: tuple[Api, ...]) -> list[Member]:
     return found
 
 
+@pytest.mark.long
 async def test_acknowledged_writes_are_there_when_the_database_was_killed_under_load(
     own_mongo: EmbeddedMongo, members: list[Member], deps: Deps, processes: Processes
 ) -> None:

@@ -478,6 +478,7 @@ class Walk:
             client.read()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_lossless", [True, False])
 def test_clients_after_a_random_walk_know_what_is_true(is_lossless, caplog):
     with asyncio.Runner(loop_factory=VirtualTime) as runner:

@@ -3,10 +3,13 @@
 import secrets
 from pathlib import Path
 
+import pytest
+
 from scripts import demo_data, recount
 from tests.scripts.conftest import Run, outcome
 
 
+@pytest.mark.long
 def test_demo_data_fills_an_empty_database_and_refuses_it_then(
     run_script: Run, own_mongo_uri: str, tmp_path: Path
 ) -> None:

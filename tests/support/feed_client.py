@@ -21,19 +21,31 @@ class FeedClient:
         self.wants_reload = False
         self._versions: dict[int, int] = {}
         self._last_seq = 0
+        self._meanwhile: list[dict[str, Any]] | None = None
+
+    def begin_load(self) -> None:
+        """Keep what comes from here on: what is being loaded may be older than it."""
+        self._meanwhile = []
 
     def load(self, posts: Shown, position: str) -> None:
-        """Show what REST answered, and stand at the position that came with it."""
+        """Show what REST answered, stand at the position that came with it, and go on with what came meanwhile."""
         self.posts = posts
         self.position = position
         self.start = self._last_seq = seq_of(position)
         self.seqs = set()
         self._versions.clear()
         self.wants_reload = False
+        frames, self._meanwhile = self._meanwhile or [], None
+        for frame in frames:
+            if frame.get("seq", self.start + 1) > self.start:
+                self.take(frame)
 
     def take(self, frame: dict[str, Any]) -> None:
         """Do what the protocol asks of a client with a frame."""
         kind = frame["type"]
+        if self._meanwhile is not None:
+            self._meanwhile.append(frame)
+            return
         if kind == "connected":
             self.recovered = frame["recovered"]
         elif kind == "resync":
