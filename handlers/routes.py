@@ -5,7 +5,7 @@ A route whose handler does not say who may call it stops the server from startin
 
 import logging
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -54,11 +54,10 @@ ROUTES: Sequence[Route] = (
 def make_app(deps: Deps) -> Application:
     """Give the application. Raises ``TypeError`` for a route that does not declare itself."""
     check(ROUTES)
-    document = build_document(ROUTES, version=VERSION)
-    # Made once: the contract does not change while a process lives.
+    document, page = _published()
     extra: dict[type[ApiHandler], dict[str, Any]] = {
-        operators.SchemaHandler: {"document": orjson.dumps(document)},
-        operators.DocsHandler: {"page": docs_page.render(document)},
+        operators.SchemaHandler: {"document": document},
+        operators.DocsHandler: {"page": page},
     }
     rules: list[Any] = [(SOCKET_PATH, FeedSocketHandler, {"deps": deps})]
     for route in ROUTES:
@@ -71,6 +70,13 @@ def make_app(deps: Deps) -> Application:
         log_function=partial(_observe, deps),
         websocket_max_message_size=MAX_FRAME_BYTES,
     )
+
+
+@cache
+def _published() -> tuple[bytes, bytes]:
+    """Give the contract as JSON and as a page, made once: it does not change while a process lives."""
+    document = build_document(ROUTES, version=VERSION)
+    return orjson.dumps(document), docs_page.render(document)
 
 
 def _observe(deps: Deps, handler: RequestHandler) -> None:
