@@ -36,6 +36,7 @@ from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
 from push.outbox import Outbox
 from realtime.broker import LocalBroker
 from realtime.hub import Hub
+from realtime.redis_broker import RedisBroker
 from store.embedded import EmbeddedMongo, EmbeddedMongoUnavailable
 from store.errors import StoreUnavailable
 from store.store import open_store
@@ -63,9 +64,11 @@ async def open_deps(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         store = await stack.enter_async_context(open_store(uri, clock))
         people = People(store.users, clock)
         actors = Actors(store.sessions, clock)
-        hub = Hub(LocalBroker(), StoredFacts(store, people), metrics=metrics, clock=clock)
+        broker = RedisBroker(settings.redis_url, metrics=metrics) if settings.redis_url else LocalBroker()
+        facts = StoredFacts(store, people)
+        hub = Hub(broker, facts, metrics=metrics, clock=clock)
         feed_pages = FeedPages(store, people, hub, clock)
-        for hear in (people.hear, actors.hear, feed_pages.hear):
+        for hear in (people.hear, actors.hear, feed_pages.hear, facts.hear):
             hub.listen(hear)
         await hub.start()
         stack.push_async_callback(hub.stop)

@@ -9,13 +9,13 @@ from datetime import timedelta
 
 from community import passwords
 from community.actor import Actor
+from community.controls import author_changed, carry_out, group_closed, session_closed, user_closed
 from community.errors import Invalid, NotFound
 from community.invites import normalised
 from community.tokens import digest
 from config.deps import Deps
 from push import letters
 from realtime.close_codes import BAD_TOKEN, NO_GROUP
-from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
 from store.errors import Duplicate, Gone
 from store.records import ADMIN, TRAINER, User
 
@@ -99,10 +99,10 @@ async def update_account(deps: Deps, actor: Actor, *, changes: Mapping[str, obje
     if not changes:
         return actor.user
     try:
-        user = await deps.store.users.update(actor.id, changes)
+        user, controls = await deps.store.users.update(actor.id, changes, author_changed(actor.id))
     except Gone as error:
         raise NotFound from error
-    deps.realtime.control(AuthorChanged(user_id=actor.id))
+    carry_out(deps, controls)
     return user
 
 
@@ -113,11 +113,10 @@ async def delete_account(deps: Deps, actor: Actor, *, current_password: str) -> 
     password.
     """
     await _confirm_password(deps, actor, current_password)
-    await deps.store.users.erase(actor.user)
-    deps.realtime.control(UserClosed(user_id=actor.id, code=BAD_TOKEN))
-    deps.realtime.control(AuthorChanged(user_id=actor.id))
+    controls = [user_closed(actor.id, BAD_TOKEN), author_changed(actor.id)]
     if actor.role == TRAINER:
-        deps.realtime.control(GroupClosed(community_id=actor.id, code=NO_GROUP))
+        controls.append(group_closed(actor.id, NO_GROUP))
+    carry_out(deps, await deps.store.users.erase(actor.user, controls))
 
 
 async def set_password(deps: Deps, actor: Actor, *, current_password: str, new_password: str) -> None:
@@ -182,9 +181,12 @@ async def _change_password(
     if wrong:
         raise Invalid({"new_password": wrong})
     password_hash = await deps.hashing.hash(password)
-    ended = await deps.store.users.set_password(
-        user.id, password_hash, spare_session=spare_session, reset_digest=reset_digest
+    controls = await deps.store.users.set_password(
+        user.id,
+        password_hash,
+        spare_session=spare_session,
+        reset_digest=reset_digest,
+        control=session_closed,
     )
-    for session_id in ended:
-        deps.realtime.control(SessionClosed(session_id=session_id, code=BAD_TOKEN))
+    carry_out(deps, controls)
     deps.push.accept(letters.password_changed(to=user.email, first_name=user.first_name))

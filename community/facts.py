@@ -9,11 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from community import present
+from community.controls import control_of
 from community.people import People
 from community.reactions import changed
+from realtime.broker import FactEnvelope
 from realtime.events import (
     CommentAdded,
     CommentDeleted,
+    Control,
     Fact,
     Position,
     PostCreated,
@@ -60,6 +63,12 @@ class StoredFacts:
     def __init__(self, store: Store, people: People) -> None:
         self._store = store
         self._people = people
+
+    def hear(self, message: object) -> None:
+        """Learn from a fact that another instance wrote where its room is."""
+        if isinstance(message, FactEnvelope):
+            position = message.position
+            self._store.events.saw(message.community_id, epoch=position.epoch, seq=position.seq)
 
     async def head(self, community_id: int) -> Position:
         """Give the position of the room's last fact. Raises ``LookupError`` where there is no such room."""
@@ -143,3 +152,15 @@ class StoredFacts:
         if len(posts) > limit:
             return None
         return tuple(changed(post, changed_at) for post, changed_at in reversed(posts))
+
+    async def levels_of(
+        self, community_ids: Sequence[int], at: datetime, limit: int
+    ) -> tuple[ReactionsChanged, ...]:
+        """Give the first ``limit`` levels of all these rooms that changed at ``at`` or later, oldest first."""
+        posts = await self._store.reactions.changed_in(community_ids, at, limit=limit)
+        return tuple(changed(post, changed_at) for post, changed_at in posts)
+
+    async def controls_since(self, at: datetime) -> tuple[Control, ...]:
+        """Give the controls written at ``at`` or later, in order."""
+        records = await self._store.controls.since(at)
+        return tuple(message for record in records if (message := control_of(record)) is not None)

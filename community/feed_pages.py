@@ -1,7 +1,8 @@
 """The first page of each group's feed, kept in the process while nothing in it changes.
 
 Phones ask for that page again and again; most of the time the answer is the one they were given. Whatever is
-written through this instance, or heard of from another, drops it at once, and a second does in any case.
+written through this instance, or heard of from another, drops it at once, and a second does in any case. A group of
+which nothing would be heard is read each time.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from community import present
 from community.people import People
 from config.clock import Clock
+from realtime.broker import FactEnvelope, LevelEnvelope
 from realtime.events import AuthorChanged, Fact, Position, ReactionsChanged
 from realtime.hub import Hub
 from store.pages import Page, PageRequest
@@ -57,7 +59,7 @@ class FeedPages:
 
     async def group_page(self, community_id: int, request: PageRequest) -> GroupPage:
         """Give a page of a group; the first one from memory where it is known to be current."""
-        if request != FIRST_PAGE:
+        if request != FIRST_PAGE or not self._realtime.hears(community_id):
             return await self._load(community_id, request)
         kept = self._kept.get(community_id)
         if kept is not None and kept[0] > self._clock.monotonic():
@@ -111,7 +113,7 @@ class FeedPages:
 
     def hear(self, message: object) -> None:
         """Drop what a change makes old."""
-        if isinstance(message, Fact | ReactionsChanged):
+        if isinstance(message, Fact | ReactionsChanged | FactEnvelope | LevelEnvelope):
             self._kept.pop(message.community_id, None)
             self._loading.pop(message.community_id, None)
         elif isinstance(message, AuthorChanged):

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from community.actor import Actor
+from community.controls import carry_out, session_closed
 from community.errors import BadCredentials, BadToken, TokenReused
 from community.tokens import ACCESS, REFRESH, REFRESH_FOR, REFRESH_IDLE_FOR, Claims, Pair, digest
 from config.clock import Clock
 from config.deps import Deps
-from realtime.close_codes import BAD_TOKEN
 from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
 from store.records import User
 from store.sessions import Sessions
@@ -167,8 +167,7 @@ async def log_out(deps: Deps, actor: Actor, *, token: str) -> None:
 
 
 async def _end(deps: Deps, session_id: str) -> None:
-    await deps.store.sessions.revoke(session_id)
-    deps.realtime.control(SessionClosed(session_id=session_id, code=BAD_TOKEN))
+    carry_out(deps, await deps.store.sessions.revoke(session_id, session_closed(session_id)))
 
 
 async def verify(deps: Deps, *, token: str) -> None:

@@ -4,10 +4,11 @@ Joining is part of registration.
 """
 
 from community.actor import Actor
+from community.controls import author_changed, carry_out, user_closed
 from community.errors import NotFound
 from config.deps import Deps
 from realtime.close_codes import NO_GROUP
-from realtime.events import AuthorChanged, UserClosed
+from store.errors import Gone
 from store.pages import Page, PageRequest
 from store.records import User
 
@@ -21,7 +22,9 @@ async def remove_trainee(deps: Deps, actor: Actor, user_id: int) -> None:
 
     What they wrote stays. Raises ``NotFound`` for anybody who is not in the actor's group.
     """
-    if not await deps.store.users.leave_group(user_id, actor.id):
-        raise NotFound("Trainee not found.")
-    deps.realtime.control(UserClosed(user_id=user_id, code=NO_GROUP))
-    deps.realtime.control(AuthorChanged(user_id=user_id))
+    controls = [user_closed(user_id, NO_GROUP), author_changed(user_id)]
+    try:
+        written = await deps.store.users.leave_group(user_id, actor.id, controls)
+    except Gone as error:
+        raise NotFound("Trainee not found.") from error
+    carry_out(deps, written)

@@ -58,6 +58,15 @@ class Metrics:
             "replays", "Returning clients served, by source.", "source", REPLAY_SOURCES
         )
 
+        self.broker_up = self._gauge("broker_up", "Whether Redis carries events to other instances now.")
+        self.broker_sent = self._counter("broker_sent", "Messages handed to Redis.")
+        self.broker_received = self._counter(
+            "broker_received", "Messages of other instances that came by Redis."
+        )
+        self.broker_lost = self._counter(
+            "broker_lost", "Messages that could not be sent: Redis was away or slow."
+        )
+
         mails = self._counters("mails", "E-mails by outcome.", "result", ("sent", "failed", "dropped"))
         self.mails_sent, self.mails_failed, self.mails_dropped = mails.values()
 

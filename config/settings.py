@@ -36,6 +36,7 @@ class Settings:
     address: str
     data_dir: Path
     mongodb_uri: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
     jwt_secrets: tuple[str, ...] = field(repr=False)
     environment: str
     public_url: str | None
@@ -109,6 +110,13 @@ def _mongodb_uri(text: str) -> str:
     return text
 
 
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
+        raise ValueError("must look like redis://user:password@host:6379/0 (rediss:// for TLS, or unix://).")
+    return text
+
+
 def _smtp_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
@@ -162,6 +170,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "address": reader.take("ADDRESS", "127.0.0.1", str),
         "data_dir": reader.take("DATA_DIR", Path("data"), Path),
         "mongodb_uri": reader.take("MONGODB_URI", None, _mongodb_uri),
+        "redis_url": reader.take("REDIS_URL", None, _redis_url),
         "jwt_secrets": reader.take("JWT_SECRET", NOTHING, _jwt_secrets),
         "environment": environment,
         "public_url": reader.take("PUBLIC_URL", None, _public_url),

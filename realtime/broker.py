@@ -44,23 +44,24 @@ class Broker(Protocol):
     """Carries envelopes to the other instances; the hub has delivered them here before.
 
     At most once is the aim and nothing is certain: an envelope may be lost, doubled, delayed, overtaken, or come
-    back to the instance it is from. Facts survive that, for the log fills what is missing and a room drops what it has
-    had; a lost level is mended by the post's next one or by the client's next return; control messages may
-    come twice and are built to be harmless then. Nothing a request does ever waits for another instance.
+    back to the instance it is from. The hub survives that: it compares its rooms with the database, and carries out
+    what the control log says. Nothing a request does ever waits for another instance.
     """
-
-    @property
-    def is_lossless(self) -> bool:
-        """Whether no envelope is ever lost. If not, levels for returning clients come from the database."""
-        ...
 
     @property
     def is_healthy(self) -> bool:
         """Whether the way to the other instances works now. If not, rooms are compared every second."""
         ...
 
-    async def start(self, deliver: Deliver) -> None:
-        """From now on `deliver` gets what comes, on the event loop. Returns without waiting for others."""
+    def hears(self, community_id: int) -> bool:
+        """Whether what other instances tell this room comes here now, as far as is known."""
+        ...
+
+    async def start(self, deliver: Deliver, missed: Callable[[], None]) -> None:
+        """From now on `deliver` gets what comes, on the event loop. Returns without waiting for others.
+
+        `missed` is called when a way was (re)opened: what others said before may not have come.
+        """
         ...
 
     async def stop(self) -> None:
@@ -71,8 +72,11 @@ class Broker(Protocol):
         """Sends it to the others when it can. Never blocks, never raises; a bounded queue, then loss."""
         ...
 
-    def subscribe(self, community_id: int) -> None:
-        """This instance wants the facts and levels of this room. May take effect later."""
+    async def subscribe(self, community_id: int) -> None:
+        """This instance wants the facts and levels of this room. Returns when they come.
+
+        Waits a fraction of a second at most and never raises; what takes effect later ends in `missed`.
+        """
         ...
 
     def unsubscribe(self, community_id: int) -> None:
@@ -84,14 +88,14 @@ class LocalBroker:
     """The broker of a single instance: there are no others."""
 
     @property
-    def is_lossless(self) -> bool:
-        return True
-
-    @property
     def is_healthy(self) -> bool:
         return True
 
-    async def start(self, deliver: Deliver) -> None:
+    def hears(self, community_id: int) -> bool:  # noqa: ARG002 - true of every room
+        """Everything that happens, happens here."""
+        return True
+
+    async def start(self, deliver: Deliver, missed: Callable[[], None]) -> None:
         """Nothing ever comes."""
 
     async def stop(self) -> None:
@@ -100,7 +104,7 @@ class LocalBroker:
     def publish(self, envelope: Envelope) -> None:
         """Nobody else wants it."""
 
-    def subscribe(self, community_id: int) -> None:
+    async def subscribe(self, community_id: int) -> None:
         """Nobody else speaks."""
 
     def unsubscribe(self, community_id: int) -> None:

@@ -121,12 +121,17 @@ class ReactionsChanged:
         return {"post_id": self.post_id, "reactions": dict(self.reactions), "version": self.version}
 
 
+# Control messages. Those with an id are carried out once by each instance, whichever way they come first; they
+# are built so that twice does no harm.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserClosed:
     """Every connection of this user is to be closed with `code`."""
 
     user_id: int
     code: int
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +140,7 @@ class SessionClosed:
 
     session_id: str
     code: int
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +149,7 @@ class GroupClosed:
 
     community_id: int
     code: int
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,7 @@ class AuthorChanged:
     """What is shown of this user changed (profile, role, group) or was erased: what shows the old must go."""
 
     user_id: int
+    id: str = ""
 
 
 Event = Fact | ReactionsChanged

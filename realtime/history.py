@@ -5,13 +5,14 @@ Deciding what a joining client gets is in joining; reading the database is behin
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from realtime.broker import FactEnvelope, LevelEnvelope
 from realtime.events import (
     CommentAdded,
     CommentDeleted,
+    Control,
     Fact,
     Position,
     PostCreated,
@@ -25,6 +26,9 @@ RING_FACTS = 256
 
 # Posts whose latest level is kept for each live room: more than a group reacts to within a reconnect storm.
 LEVEL_POSTS = 512
+
+# Times in the database have this step.
+MILLISECOND = timedelta(milliseconds=1)
 
 # The facts that show something, which a deletion takes back.
 SHOWING = frozenset({PostCreated.wire_name, CommentAdded.wire_name})
@@ -69,6 +73,16 @@ class FactSource(Protocol):
         """The latest level of each post whose reactions changed at or after `at`; None if more than `limit`."""
         ...
 
+    async def levels_of(
+        self, community_ids: Sequence[int], at: datetime, limit: int
+    ) -> Sequence[ReactionsChanged]:
+        """The first `limit` levels of many rooms that changed at or after `at`, oldest first, by one query."""
+        ...
+
+    async def controls_since(self, at: datetime) -> Sequence[Control]:
+        """The control messages that were written at or after `at`, each with its id, by one query."""
+        ...
+
 
 class Ring:
     """The latest facts of one room, dense: after `base` it knows of every number, be it only that it is gone.
@@ -93,10 +107,7 @@ class Ring:
         self._push(fact)
         if fact.author_id is not None:
             self._latest_of[fact.author_id] = fact.position.seq
-        if fact.wire_name == PostDeleted.wire_name:
-            self._drop_shown(lambda old: old.post_id == fact.post_id)
-        elif fact.wire_name == CommentDeleted.wire_name:
-            self._drop_shown(lambda old: old.comment_id == fact.comment_id)
+        self._drop_deleted_by(fact)
 
     def skip_to(self, seq: int) -> None:
         """The facts up to `seq` that it has not had are gone: they were deleted before they were read."""
@@ -137,10 +148,29 @@ class Ring:
         entry = self._entries[seq - self._base - 1]
         return entry.at if entry is not None else None
 
-    def learn_time(self, seq: int, at: datetime) -> None:
-        """Takes from a read of the log when fact `seq` happened, of use if that is just before its first."""
-        if seq == self._base:
+    def learn(self, seq: int, at: datetime, facts: Sequence[FactEnvelope], *, through: int) -> None:
+        """Takes from a read of the log what lies before its first: the facts in (seq, through] that can be shown.
+
+        `at` is when fact `seq` happened. Of no use unless that reaches from before its first up to it.
+        """
+        if not seq <= self._base <= through:
+            return
+        known = {fact.position.seq: fact for fact in facts}
+        room = RING_FACTS - len(self._entries)
+        older = [known.get(number) for number in range(seq + 1, self._base + 1)]
+        self._base -= min(room, len(older))
+        if len(older) > room:
+            before = older[len(older) - room - 1]
+            self._base_at = before.at if before is not None else None
+        else:
             self._base_at = at
+        for fact in reversed(older[len(older) - min(room, len(older)) :]):
+            self._entries.appendleft(fact)
+            if fact is not None and fact.author_id is not None:
+                self._latest_of.setdefault(fact.author_id, fact.position.seq)
+        # What was deleted while the log was read.
+        for fact in [entry for entry in self._entries if entry is not None]:
+            self._drop_deleted_by(fact)
 
     def _push(self, entry: FactEnvelope | None) -> None:
         self._entries.append(entry)
@@ -151,6 +181,12 @@ class Ring:
         entry = self._entries.popleft()
         self._base += 1
         self._base_at = entry.at if entry is not None else None
+
+    def _drop_deleted_by(self, fact: FactEnvelope) -> None:
+        if fact.wire_name == PostDeleted.wire_name:
+            self._drop_shown(lambda old: old.post_id == fact.post_id)
+        elif fact.wire_name == CommentDeleted.wire_name:
+            self._drop_shown(lambda old: old.comment_id == fact.comment_id)
 
     def _drop_shown(self, is_gone: Callable[[FactEnvelope], bool]) -> None:
         """Takes the frames of the posts and comments that are gone; what tells of deletions stays."""
@@ -168,10 +204,14 @@ class LatestLevels:
         self._forgotten_mark = 0
         self.mark = 0  # Grows with each level taken; a place in the order of arrival.
 
+    def has(self, post_id: int, version: int) -> bool:
+        """Whether it remembers this or a newer version of the post's level."""
+        known = self._levels.get(post_id)
+        return known is not None and known[1].version >= version
+
     def take(self, level: LevelEnvelope) -> bool:
         """Remembers `level` unless it has had the same or a newer version; gives whether it was news."""
-        known = self._levels.get(level.post_id)
-        if known is not None and known[1].version >= level.version:
+        if self.has(level.post_id, level.version):
             return False
         self.mark += 1
         self._levels[level.post_id] = (self.mark, level)
@@ -180,6 +220,11 @@ class LatestLevels:
             _, (self._forgotten_mark, forgotten) = self._levels.popitem(last=False)
             self._complete_after = max(self._complete_after, forgotten.at)
         return True
+
+    def reach_back(self, since: datetime) -> None:
+        """It was given all levels changed at or after `since`; of use unless some are forgotten already."""
+        if not self._forgotten_mark:
+            self._complete_after = min(self._complete_after, since - MILLISECOND)
 
     def forget_post(self, post_id: int) -> None:
         """The post is deleted: nobody needs its level."""

@@ -14,6 +14,7 @@ from config.metrics import Metrics
 from realtime.broker import Broker, Envelope, FactEnvelope, LevelEnvelope
 from realtime.close_codes import GOING_AWAY, TOO_MANY, TOO_SLOW, TRY_LATER
 from realtime.connection import Connection
+from realtime.control_log import POLL_SECONDS, ControlLog
 from realtime.events import (
     AuthorChanged,
     Control,
@@ -47,7 +48,8 @@ COMPARE_UNHEALTHY_SECONDS: Final = 1.0
 # How long a stopping instance waits for its clients to take the close frame; they answer within a round trip.
 FLUSH_SECONDS: Final = 3.0
 
-Listener = Callable[[Event | Control], None]
+Heard = Event | FactEnvelope | LevelEnvelope | Control
+Listener = Callable[[Heard], None]
 
 
 class Hub:
@@ -70,8 +72,10 @@ class Hub:
         self._rooms = LiveRooms(
             broker, source, clock=self._clock, metrics=self._metrics, slice_sends=slice_size
         )
-        self._joining = Joining(broker, source, clock=self._clock, metrics=self._metrics)
+        self._joining = Joining(source, clock=self._clock, metrics=self._metrics)
         self._sweeper = Sweeper(self._registry, self._rooms, clock=self._clock, leave=self.leave)
+        self._controls = ControlLog(source, self._clock)
+        self._compare_now = asyncio.Event()
         self._listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -81,6 +85,11 @@ class Hub:
     def is_full(self) -> bool:
         """Whether a new connection would be turned away with 1013."""
         return len(self._registry) >= MAX_CONNECTIONS
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether events reach other instances late now; nothing is lost by it."""
+        return not self._broker.is_healthy
 
     @property
     def connection_count(self) -> int:
@@ -93,8 +102,12 @@ class Hub:
 
     async def start(self) -> None:
         """Begins to hear other instances and to look after connections and rooms."""
-        await self._broker.start(self._take)
-        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self._compare())]
+        await self._broker.start(self._hear, self._compare_now.set)
+        # Whoever connects from now on is let in, or not, by what older controls left behind.
+        await self._poll_controls(_do_nothing)
+        self._tasks = [
+            asyncio.create_task(work()) for work in (self._sweep, self._compare, self._follow_controls)
+        ]
 
     async def stop(self, spread_seconds: float = 10.0) -> None:
         """Closes all connections with 1001 and a spread-out `retry_after`, and lets go of everything.
@@ -118,7 +131,9 @@ class Hub:
         await self._broker.stop()
 
     def listen(self, callback: Listener) -> None:
-        """`callback` gets every event published on this instance and every control message from anywhere."""
+        """`callback` gets every control message, and what is told to rooms: events made on this instance, envelopes
+        of those that came from another.
+        """
         self._listeners.append(callback)
 
     def publish(self, event: Event) -> None:
@@ -128,7 +143,7 @@ class Hub:
         """
         try:
             envelope = seal_fact(event) if isinstance(event, Fact) else seal_level(event)
-            self._take(envelope)
+            self._rooms.take(envelope)
             self._broker.publish(envelope)
         except Exception:
             logger.exception("a live event was not delivered")
@@ -140,10 +155,14 @@ class Hub:
     def control(self, message: Control) -> None:
         """Does what `message` says, here before it returns, and on other instances soon. Never raises."""
         try:
-            self._take(message)
+            self._obey(message)
             self._broker.publish(message)
         except Exception:
             logger.exception("a control message was not carried out")
+
+    def hears(self, community_id: int) -> bool:
+        """Whether whatever happens in this room is told to listeners here, within milliseconds."""
+        return self._broker.hears(community_id)
 
     def position(self, community_id: int) -> Position | None:
         """The latest fact of this room that came by here, None for a room that nobody here listens to."""
@@ -204,15 +223,20 @@ class Hub:
         if self._stopping and not len(self._registry):
             self._everyone_left.set()
 
-    def _take(self, envelope: Envelope) -> None:
-        """What came from here or from another instance."""
+    def _hear(self, envelope: Envelope) -> None:
+        """What came from another instance."""
         if isinstance(envelope, FactEnvelope | LevelEnvelope):
             self._rooms.take(envelope)
-            return
-        self._act(envelope)
-        self._tell(envelope)
+            self._tell(envelope)
+        else:
+            self._obey(envelope)
+
+    def _obey(self, message: Control) -> None:
+        if self._controls.is_news(message):
+            self._act(message)
 
     def _act(self, message: Control) -> None:
+        self._tell(message)
         match message:
             case UserClosed(user_id=user_id, code=code):
                 concerned = self._registry.of_user(user_id)
@@ -233,7 +257,7 @@ class Hub:
             if connection.community_id is None:
                 connection.close(GOING_AWAY, _retry_after(0))
 
-    def _tell(self, what: Event | Control) -> None:
+    def _tell(self, what: Heard) -> None:
         for listener in self._listeners:
             try:
                 listener(what)
@@ -260,11 +284,30 @@ class Hub:
     async def _compare(self) -> None:
         while True:
             beat = COMPARE_SECONDS if self._broker.is_healthy else COMPARE_UNHEALTHY_SECONDS
-            await asyncio.sleep(beat * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, hides nothing
+            pause = beat * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._compare_now.wait()
+            self._compare_now.clear()
             try:
                 await self._rooms.compare()
             except Exception as error:  # noqa: BLE001 - whatever the log's errors are, the next beat may succeed
                 logger.warning("the rooms cannot be compared with the database: %r", error)
+
+    async def _follow_controls(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, hides nothing
+            await self._poll_controls(self._act)
+
+    async def _poll_controls(self, act: Callable[[Control], None]) -> None:
+        try:
+            await self._controls.poll(act)
+        except Exception as error:  # noqa: BLE001 - whatever the log's errors are, the next beat may succeed
+            logger.warning("the control log cannot be read: %r", error)
+
+
+def _do_nothing(_message: Control) -> None:
+    """For controls of the time before this instance."""
 
 
 def _retry_after(spread_seconds: float) -> str:

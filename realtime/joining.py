@@ -10,12 +10,11 @@ from typing import Final
 
 from config.clock import Clock
 from config.metrics import Metrics
-from realtime.broker import Broker
 from realtime.connection import MAX_QUEUED_BYTES, Connection
 from realtime.events import Position
 from realtime.history import LEVEL_POSTS, FactSource, LatestLevels
 from realtime.live_room import MAX_REPLAY_FACTS, READ_SECONDS, LiveRoom
-from realtime.protocol import connected_frame, encode_event, resync_frame
+from realtime.protocol import connected_frame, encode_event, resync_frame, seal_fact
 from realtime.rooms import room_name
 
 # What a returning client is given at most: as much as may wait for it, less the greeting, so that a replay by
@@ -48,8 +47,7 @@ class _Past:
 class Joining:
     """Lets connections in."""
 
-    def __init__(self, broker: Broker, source: FactSource, *, clock: Clock, metrics: Metrics) -> None:
-        self._broker = broker
+    def __init__(self, source: FactSource, *, clock: Clock, metrics: Metrics) -> None:
         self._source = source
         self._clock = clock
         self._metrics = metrics
@@ -114,7 +112,7 @@ class Joining:
     def _from_memory(self, room: LiveRoom, since: Position) -> list[bytes] | None:
         at = room.ring.time_of(since.seq)
         facts = room.ring.after(since.seq, through=room.fanout.started.seq)
-        if at is None or facts is None or not self._broker.is_lossless:
+        if at is None or facts is None:
             return None
         levels = room.levels.since(at - LEVEL_MARGIN)
         if levels is None:
@@ -152,6 +150,7 @@ class Joining:
 
     async def _read(self, room: LiveRoom, since: Position) -> _Past | None:
         memory, mark = room.levels, room.levels.mark
+        author_changes = room.author_changes
         self._metrics.event_log_reads.inc()
         async with asyncio.timeout(READ_SECONDS):
             replay = await self._source.facts_after(room.community_id, since.seq, MAX_REPLAY_FACTS)
@@ -162,11 +161,20 @@ class Joining:
             )
         if levels is None:
             return None
-        room.ring.learn_time(since.seq, replay.since_at)
+        facts = [seal_fact(fact) for fact in replay.facts]
+        found = [encode_event(level) for level in levels]
+        newer = memory.arrived_after(mark)
+        if memory is room.levels and newer is not None:
+            # Who comes next with this position or a later one is served from memory.
+            if author_changes == room.author_changes:
+                room.ring.learn(since.seq, replay.since_at, facts, through=replay.through.seq)
+            room.learn_levels(levels, since=replay.since_at - LEVEL_MARGIN)
+            found += [level.frame for level in newer]
+            mark = memory.mark
         return _Past(
-            facts=tuple((fact.position.seq, encode_event(fact)) for fact in replay.facts),
+            facts=tuple((fact.position.seq, fact.frame) for fact in facts),
             through=replay.through.seq,
-            levels=tuple(encode_event(level) for level in levels),
+            levels=tuple(found),
             memory=memory,
             mark=mark,
         )

@@ -5,16 +5,18 @@ Who its members are and what a joining one is given is decided by the hub and jo
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from config.clock import Clock
 from config.metrics import Metrics
 from realtime.broker import FactEnvelope, LevelEnvelope
-from realtime.events import Position, PostDeleted
+from realtime.events import Position, PostDeleted, ReactionsChanged
 from realtime.fanout import SLICE_SENDS, FanOut
 from realtime.folding import Folding
 from realtime.history import FactSource, LatestLevels, Replay, Ring
-from realtime.protocol import resync_frame, seal_fact
+from realtime.protocol import resync_frame, seal_fact, seal_level
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,9 @@ class LiveRoom:
         self._metrics = metrics
         self._waiting: dict[Position, FactEnvelope] = {}
         self._reader: asyncio.Task[None] | None = None
-        self._author_changes = 0
+        self.author_changes = (
+            0  # Grows with each; what was read from the log before one is outdated after it.
+        )
 
     def take(self, fact: FactEnvelope) -> None:
         """A fact came in, by whatever way and in whatever order."""
@@ -81,6 +85,17 @@ class LiveRoom:
         if self.levels.take(level):
             self._folding.take(level)
 
+    def mend_level(self, level: ReactionsChanged) -> None:
+        """A level as it is in the database; one that was heard is only looked at."""
+        if not self.levels.has(level.post_id, level.version):
+            self.take_level(seal_level(level))
+
+    def learn_levels(self, levels: Sequence[ReactionsChanged], *, since: datetime) -> None:
+        """All levels of the room that changed at or after `since`, as they are in the database."""
+        for level in levels:
+            self.mend_level(level)
+        self.levels.reach_back(since)
+
     def has_had(self, position: Position) -> bool:
         """Whether `position` is one of this room's numbering, and not ahead of this instance."""
         return position.epoch == self.last.epoch and position.seq <= self.last.seq
@@ -94,7 +109,7 @@ class LiveRoom:
     def forget_author(self, user_id: int) -> None:
         """What shows this user is outdated: replays of it come from the database from now on."""
         self.ring.forget_author(user_id)
-        self._author_changes += 1
+        self.author_changes += 1
 
     def close(self) -> None:
         """Ends the reader and the timer. The room is not used again."""
@@ -119,7 +134,7 @@ class LiveRoom:
                 pause = min(2 * pause, LAST_PAUSE_SECONDS)
 
     async def _read_once(self, asked: Position) -> None:
-        author_changes = self._author_changes
+        author_changes = self.author_changes
         self._metrics.event_log_reads.inc()
         async with asyncio.timeout(READ_SECONDS):
             replay = await self._source.facts_after(self.community_id, asked.seq, MAX_REPLAY_FACTS)
@@ -131,7 +146,7 @@ class LiveRoom:
             self._fill(replay, asked)
         elif through.seq > self.last.seq:
             self._restart(through)
-        if author_changes != self._author_changes:
+        if author_changes != self.author_changes:
             self.ring.clear(self.last.seq)
         self._waiting = {at: fact for at, fact in self._waiting.items() if not self._is_past(at)}
         self._deliver_waiting()
@@ -145,7 +160,7 @@ class LiveRoom:
             self.ring.skip_to(replay.through.seq)
             self.fanout.publish(b"", replay.through)
         if replay.since_at is not None:
-            self.ring.learn_time(asked.seq, replay.since_at)
+            self.ring.learn(asked.seq, replay.since_at, (), through=asked.seq)
 
     def _is_past(self, position: Position) -> bool:
         return position.epoch != self.last.epoch or position.seq <= self.last.seq

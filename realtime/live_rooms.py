@@ -3,12 +3,14 @@ What happens inside a room is live_room's, and who is in it the registry's.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 from config.clock import Clock
 from config.metrics import Metrics
 from realtime.broker import Broker, FactEnvelope, LevelEnvelope
+from realtime.events import Position
 from realtime.fanout import SLICE_SENDS
 from realtime.history import FactSource
 from realtime.live_room import READ_SECONDS, LiveRoom
@@ -16,6 +18,13 @@ from realtime.live_room import READ_SECONDS, LiveRoom
 # How long a room outlives its last member, so that a storm of returning clients finds its memory. Clients come
 # back within 10 s of a goodbye, phones within a minute of a lost network.
 LINGER_SECONDS: Final = 60.0
+
+# A level carries its writer's time. Its transaction commits up to 5 s later (the database ends older ones), and
+# clocks of servers that keep time differ by less than the rest.
+LEVEL_OVERLAP: Final = timedelta(seconds=15)
+
+# Levels read at once when rooms are compared: about 1 MiB. In a busy room some hundred a minute change.
+COMPARED_LEVELS: Final = 1_000
 
 
 class RoomsClosed(Exception):
@@ -42,6 +51,7 @@ class LiveRooms:
         self._rooms: dict[int, LiveRoom] = {}
         self._opening: dict[int, asyncio.Task[LiveRoom]] = {}
         self._missed: set[int] = set()  # Rooms that a fact passed by while they were being opened.
+        self._levels_compared_at = clock.now()  # Levels up to a margin before this have been compared.
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -85,16 +95,24 @@ class LiveRooms:
             room.forget_author(user_id)
 
     async def compare(self) -> None:
-        """Asks the database by one query where all rooms are, and has those that differ read their log.
+        """Compares all rooms with the database by two queries: where they are, and which levels changed lately.
 
-        Raises what the log raised. A room may move on during the query, so only what lies behind the room
-        as it was before, or ahead of it as it is now, counts as a difference.
+        Rooms that differ read their log; levels that were not heard are passed on. Raises what the log raised;
+        the next time then reaches back as far.
         """
         before = {community_id: room.last for community_id, room in self._rooms.items()}
-        if not before:
-            return
-        async with asyncio.timeout(READ_SECONDS):
-            heads = await self._source.heads(list(before))
+        started = self._clock.now()
+        if before:
+            async with asyncio.timeout(READ_SECONDS):
+                heads = await self._source.heads(list(before))
+                self._compare_heads(before, heads)
+                await self._compare_levels(list(before))
+        self._levels_compared_at = started
+
+    def _compare_heads(self, before: Mapping[int, Position], heads: Mapping[int, Position]) -> None:
+        """A room may have moved on during the query: only what lies behind the room as it was before, or ahead of it
+        as it is now, counts as a difference.
+        """
         for community_id, head in heads.items():
             room = self._rooms.get(community_id)
             known = before.get(community_id)
@@ -102,6 +120,18 @@ class LiveRooms:
                 continue
             if not room.has_had(head) or head.seq < known.seq:
                 room.catch_up()
+
+    async def _compare_levels(self, community_ids: Sequence[int]) -> None:
+        since = self._levels_compared_at - LEVEL_OVERLAP
+        while True:
+            levels = await self._source.levels_of(community_ids, since, COMPARED_LEVELS)
+            for level in levels:
+                room = self._rooms.get(level.community_id)
+                if room is not None:
+                    room.mend_level(level)
+            if len(levels) < COMPARED_LEVELS or levels[-1].at == since:
+                return
+            since = levels[-1].at
 
     def close_left(self, occupied: Collection[int]) -> None:
         """Closes the rooms that were not among the `occupied` for long enough; call it every second or so."""
@@ -127,8 +157,8 @@ class LiveRooms:
         self._broker.unsubscribe(room.community_id)
 
     async def _open(self, community_id: int) -> LiveRoom:
-        self._broker.subscribe(community_id)
         try:
+            await self._broker.subscribe(community_id)
             async with asyncio.timeout(READ_SECONDS):
                 head = await self._source.head(community_id)
         except BaseException:

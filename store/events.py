@@ -156,6 +156,12 @@ class Events:
             at=self._clock.now(),
         )
 
+    def saw(self, community_id: int, *, epoch: str, seq: int) -> None:
+        """Another instance wrote this fact: the next guess of a number here begins after it."""
+        head = self._heads.get(community_id)
+        if head is not None and head.epoch == epoch and head.seq < seq:
+            self._heads[community_id] = replace(head, seq=seq)
+
     async def _read_head(self, community_id: int) -> Community:
         head = await self.head(community_id)
         if head is None:

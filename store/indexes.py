@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
+from store.controls import KEPT_FOR
 from store.database import Document
 
 # Partial filters are comparisons, since the planner does not see that an equality implies a `$type`.
@@ -56,6 +57,8 @@ INDEXES = (
           "one reaction of a kind a person and post; own reactions of a page", unique=True),
     Index("reactions", (("post_id", 1), ("_id", -1)), "who reacted; deleting a post; recount"),
     Index("comments", (("post_id", 1), ("_id", 1)), "a post's comments; deleting a post; recount"),
+    Index("controls", (("at", 1),), "what instances have to do; forgetting what they did",
+          expires_after_seconds=int(KEPT_FOR.total_seconds())),
     Index("idempotency", (("user_id", 1),), "erasing stored answers with their owner"),
     Index("idempotency", (("expires_at", 1),), "forgetting keys after a day", expires_after_seconds=0),
 )  # fmt: skip

@@ -100,6 +100,17 @@ class Reactions:
         )
         return [(Post.of(document), document["reactions_at"]) for document in documents]
 
+    async def changed_in(
+        self, community_ids: Sequence[int], since: datetime, *, limit: int
+    ) -> list[tuple[Post, datetime]]:
+        """Give the posts of many rooms whose reactions changed at ``since`` or later, and when, oldest first."""
+        documents = await self._posts.find(
+            {"community_id": {"$in": list(community_ids)}, "reactions_at": {"$gte": since}},
+            sort=[("reactions_at", 1)],
+            limit=limit,
+        )
+        return [(Post.of(document), document["reactions_at"]) for document in documents]
+
 
 # Without `_id` the index alone answers: no document is read.
 _OWN_FIELDS = {"_id": 0, "post_id": 1, "reaction_type": 1}

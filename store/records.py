@@ -229,6 +229,36 @@ class FactRecord:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ControlDraft:
+    """Something that all instances have to do: its ``kind``, whom it is about, and a code that goes with it."""
+
+    kind: str
+    target: int | str
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRecord:
+    """A control as it was written, at the writer's time ``at``."""
+
+    id: str
+    kind: str
+    target: int | str
+    code: int
+    at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "ControlRecord":
+        return cls(
+            id=document["_id"],
+            kind=document["kind"],
+            target=document["target"],
+            code=document["code"],
+            at=document["at"],
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Community:
     """A room and its counter: ``seq`` is the number of its last fact, ``epoch`` names the numbering."""

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from config.clock import Clock
-from store.database import Database
-from store.records import SessionRecord, User
+from store.controls import Controls
+from store.database import Database, Session
+from store.records import ControlDraft, ControlRecord, SessionRecord, User
 
 
 class Sessions:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, controls: Controls, clock: Clock) -> None:
+        self._database = database
+        self._controls = controls
         self._clock = clock
         self._sessions = database.table("sessions")
         self._users = database.table("users")
@@ -83,8 +86,15 @@ class Sessions:
         )
         return None if document is None else SessionRecord.of(document)
 
-    async def revoke(self, session_id: str) -> bool:
-        """End a family; False when it had ended, or never was."""
-        return await self._sessions.update(
-            {"_id": session_id, "revoked_at": None}, {"$set": {"revoked_at": self._clock.now()}}
-        )
+    async def revoke(self, session_id: str, control: ControlDraft) -> list[ControlRecord]:
+        """End a family, and give the control that goes with it. Atomic; nothing when it had ended, or never was."""
+
+        async def write(session: Session) -> list[ControlRecord]:
+            ended = await self._sessions.update(
+                {"_id": session_id, "revoked_at": None},
+                {"$set": {"revoked_at": self._clock.now()}},
+                session=session,
+            )
+            return await self._controls.add([control] if ended else [], session=session)
+
+        return await self._database.transact(write)

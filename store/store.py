@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from config.clock import Clock
 from store.comments import Comments
+from store.controls import Controls
 from store.database import Database
 from store.events import Events
 from store.idempotency import Idempotency
@@ -29,10 +30,13 @@ class Store:
         ids = IdSource(lambda: clock.now().timestamp())
         self.database = database
         self.ids = ids
+        self.controls = Controls(database, clock)
         self.events = Events(database, clock)
         self.invites = Invites(database, ids, clock)
-        self.users = Users(database, self.events, self.invites, ids, clock)
-        self.sessions = Sessions(database, clock)
+        self.users = Users(
+            database, events=self.events, invites=self.invites, controls=self.controls, ids=ids, clock=clock
+        )
+        self.sessions = Sessions(database, self.controls, clock)
         self.password_resets = PasswordResets(database, clock)
         self.posts = Posts(database, self.events, ids, clock)
         self.comments = Comments(database, self.events, ids, clock)

@@ -3,17 +3,18 @@
 Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 from config.clock import Clock
+from store.controls import Controls
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
 from store.invites import Invites
 from store.pages import Page, PageRequest, read_page
-from store.records import TRAINEE, TRAINER, User
+from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, User
 
 # What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
 PERSONAL_FIELDS = (
@@ -29,11 +30,19 @@ def email_key(email: str) -> str:
 
 class Users:
     def __init__(
-        self, database: Database, events: Events, invites: Invites, ids: IdSource, clock: Clock
+        self,
+        database: Database,
+        *,
+        events: Events,
+        invites: Invites,
+        controls: Controls,
+        ids: IdSource,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._events = events
         self._invites = invites
+        self._controls = controls
         self._ids = ids
         self._clock = clock
         self._users = database.table("users")
@@ -109,23 +118,40 @@ class Users:
                 if error.key != "_id" or user_id is not None:
                     raise
 
-    async def update(self, user_id: int, changes: Mapping[str, object]) -> User:
-        """Set some fields of an active account and give it as it is now. Raises ``Gone``."""
-        document = await self._users.change({"_id": user_id, "is_active": True}, {"$set": dict(changes)})
-        if document is None:
-            raise Gone("user")
-        return User.of(document)
+    async def update(
+        self, user_id: int, changes: Mapping[str, object], control: ControlDraft
+    ) -> tuple[User, list[ControlRecord]]:
+        """Set some fields of an active account; it is given as it is now, with its control. Atomic.
+
+        Raises ``Gone``.
+        """
+
+        async def write(session: Session) -> tuple[User, list[ControlRecord]]:
+            document = await self._users.change(
+                {"_id": user_id, "is_active": True}, {"$set": dict(changes)}, session=session
+            )
+            if document is None:
+                raise Gone("user")
+            return User.of(document), await self._controls.add([control], session=session)
+
+        return await self._database.transact(write)
 
     async def set_password(
-        self, user_id: int, password_hash: str, *, spare_session: str | None, reset_digest: str | None = None
-    ) -> list[str]:
-        """Change the password and end all sessions but ``spare_session``: the ids of those ended. Atomic.
+        self,
+        user_id: int,
+        password_hash: str,
+        *,
+        spare_session: str | None,
+        reset_digest: str | None = None,
+        control: Callable[[str], ControlDraft],
+    ) -> list[ControlRecord]:
+        """Change the password and end all sessions but ``spare_session``: a control for each of them. Atomic.
 
         A link named by ``reset_digest`` is used up by it, and all others end. Raises ``Gone`` where that link
         was used meanwhile, and for an account that is not active.
         """
 
-        async def write(session: Session) -> list[str]:
+        async def write(session: Session) -> list[ControlRecord]:
             if reset_digest is not None and not await self._resets.delete(
                 {"_id": reset_digest}, session=session
             ):
@@ -134,7 +160,8 @@ class Users:
             if not await self._users.update({"_id": user_id, "is_active": True}, change, session=session):
                 raise Gone("user")
             await self._resets.delete_many({"user_id": user_id}, session=session)
-            return await self._end_sessions(user_id, spare_session, session)
+            ended = await self._end_sessions(user_id, spare_session, session)
+            return await self._controls.add([control(each) for each in ended], session=session)
 
         return await self._database.transact(write)
 
@@ -157,21 +184,31 @@ class Users:
             self._users, where, request, newest_first=True, record=User.of, id_of=attrgetter("id")
         )
 
-    async def leave_group(self, user_id: int, trainer_id: int) -> bool:
-        """Take a trainee out of that trainer's group; False when they were not in it."""
-        return await self._users.update(
-            {"_id": user_id, "parent_trainer": trainer_id},
-            {"$set": {"parent_trainer": None, "joined_group_at": None}},
-        )
+    async def leave_group(
+        self, user_id: int, trainer_id: int, controls: Sequence[ControlDraft]
+    ) -> list[ControlRecord]:
+        """Take a trainee out of that trainer's group, with its controls. Atomic; ``Gone`` if they were not in it."""
 
-    async def erase(self, user: User) -> None:
+        async def write(session: Session) -> list[ControlRecord]:
+            left = await self._users.update(
+                {"_id": user_id, "parent_trainer": trainer_id},
+                {"$set": {"parent_trainer": None, "joined_group_at": None}},
+                session=session,
+            )
+            if not left:
+                raise Gone("member")
+            return await self._controls.add(controls, session=session)
+
+        return await self._database.transact(write)
+
+    async def erase(self, user: User, controls: Sequence[ControlDraft]) -> list[ControlRecord]:
         """Deactivate an account, take its personal data away and end its sessions. Atomic.
 
-        The address is free again. A trainer's trainees leave the group with them, and their invites end. Posts
+        Gives its controls. The address is free again. A trainer's trainees leave the group with them, and their invites end. Posts
         and comments stay, with an author who has no name any more. Doing it twice changes nothing more.
         """
 
-        async def write(session: Session) -> None:
+        async def write(session: Session) -> list[ControlRecord]:
             now = self._clock.now()
             await self._users.update(
                 {"_id": user.id},
@@ -190,8 +227,9 @@ class Users:
                     {"$set": {"parent_trainer": None, "joined_group_at": None}},
                     session=session,
                 )
+            return await self._controls.add(controls, session=session)
 
-        await self._database.transact(write)
+        return await self._database.transact(write)
 
     async def is_empty(self) -> bool:
         """Whether nobody has an account yet."""

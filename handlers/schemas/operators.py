@@ -10,8 +10,8 @@ class Health(Output):
 
 
 class Readiness(Output):
-    status = Choice("ready", "unavailable")
-    missing = fields.List(Choice("draining", "database"))
+    status = Choice("ready", "degraded", "unavailable")
+    missing = fields.List(Choice("draining", "database", "redis"))
 
 
 class OpenApi(Output):

@@ -7,6 +7,7 @@ import pytest
 
 from community import posts, upkeep
 from community.actor import Actor
+from community.controls import session_closed
 from community.people import People
 from community.sessions import Actors
 from config.deps import Deps
@@ -66,7 +67,7 @@ async def test_session_is_not_kept_when_it_ended_while_it_was_read(groups: Group
     actors = Actors(Sessions(), deps.clock)
     reading = [asyncio.create_task(actors.user_of(session_id)) for _ in range(5)]
     await slow.has_read.wait()
-    await deps.store.sessions.revoke(session_id)
+    await deps.store.sessions.revoke(session_id, session_closed(session_id))
     actors.hear(SessionClosed(session_id=session_id, code=4001))
     slow.let_go.set()
     assert all(user is not None and user.id == person.id for user in await asyncio.gather(*reading))
@@ -105,8 +106,9 @@ async def test_s6_ended_session_is_refused_within_a_second_when_the_message_was_
 ) -> None:
     person = await groups.trainee()
     assert (await person.get("/api/auth/users/me/")).status == 200
-    # As another instance does it whose message does not arrive.
-    await deps.store.sessions.revoke(deps.tokens.read(person.token).session_id)
+    # As another instance does it of which nothing is heard.
+    where = {"_id": deps.tokens.read(person.token).session_id}
+    await deps.store.database.raw["sessions"].update_one(where, {"$set": {"revoked_at": clock.now()}})
     assert (await person.get("/api/auth/users/me/")).status == 200
     clock.advance(1.001)
     assert (await person.get("/api/auth/users/me/")).status == 401

@@ -15,6 +15,7 @@ from realtime.connection import Connection
 from realtime.events import (
     CommentAdded,
     CommentDeleted,
+    Control,
     Fact,
     Position,
     PostCreated,
@@ -213,6 +214,7 @@ class MemoryLog:
         self.facts: dict[int, list[Fact]] = {}
         self.levels: dict[tuple[int, int], ReactionsChanged] = {}
         self.cut_through: dict[int, int] = {}
+        self.controls: list[tuple[datetime, Control]] = []
         self.at = NOON
         self.reads: list[str] = []
         self.error: Exception | None = None
@@ -317,6 +319,20 @@ class MemoryLog:
             ),
         )
         return levels if len(levels) <= limit else None
+
+    async def levels_of(
+        self, community_ids: Sequence[int], at: datetime, limit: int
+    ) -> tuple[ReactionsChanged, ...]:
+        def look() -> tuple[ReactionsChanged, ...]:
+            found = [level for (room, _), level in self.levels.items() if room in community_ids]
+            return tuple(sorted((each for each in found if each.at >= at), key=lambda each: each.at)[:limit])
+
+        return await self._read("levels_of", look)
+
+    async def controls_since(self, at: datetime) -> tuple[Control, ...]:
+        return await self._read(
+            "controls_since", lambda: tuple(control for written, control in self.controls if written >= at)
+        )
 
     def replay(self, community_id: int, seq: int, limit: int) -> Replay:
         facts, through = self.facts.get(community_id, []), self.head_of(community_id)

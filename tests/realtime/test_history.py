@@ -99,8 +99,8 @@ def test_ring_time_of_a_number_it_does_not_have_is_unknown():
     ring = ring_of(log)
     assert ring.time_of(0) is None
     assert ring.time_of(2) is None
-    ring.learn_time(0, NOON)
-    ring.learn_time(5, NOON)
+    ring.learn(0, NOON, (), through=0)
+    ring.learn(5, NOON, (), through=5)
     assert ring.time_of(0) == NOON
     ring.skip_to(2)
     assert ring.time_of(2) is None
@@ -171,3 +171,71 @@ def test_levels_of_too_many_posts_reach_back_less_far():
     assert len(levels.arrived_after(2)) == LEVEL_POSTS
     assert levels.since(taken[1].at) is None
     assert len(levels.since(taken[2].at)) == LEVEL_POSTS
+
+
+def test_ring_learns_from_the_log_what_lies_before_its_first():
+    log = MemoryLog()
+    facts = [seal_fact(log.post(number, author_id=number)) for number in range(1, 9)]
+    ring = Ring(5)
+    for fact in facts[5:]:
+        ring.append(fact)
+    ring.learn(2, facts[1].at, [facts[2], facts[4]], through=6)
+    assert seqs(ring.after(2, through=8)) == [3, 5, 6, 7, 8]
+    assert ring.time_of(2) == facts[1].at
+    assert ring.time_of(4) is None
+    assert ring.after(1, through=8) is None
+    ring.forget_author(3)
+    assert ring.after(2, through=8) is None
+    assert seqs(ring.after(3, through=8)) == [5, 6, 7, 8]
+
+
+def test_ring_learns_nothing_that_does_not_reach_up_to_its_first():
+    log = MemoryLog()
+    facts = [seal_fact(log.post(number)) for number in range(1, 9)]
+    ring = Ring(5)
+    ring.learn(2, NOON, facts[2:4], through=4)
+    ring.learn(6, NOON, facts[6:], through=8)
+    assert ring.after(4, through=5) is None
+    assert ring.last == 5
+
+
+def test_ring_learns_no_more_than_it_keeps():
+    log = MemoryLog()
+    facts = [seal_fact(log.post(number)) for number in range(1, RING_FACTS + 11)]
+    ring = Ring(RING_FACTS)
+    for fact in facts[RING_FACTS:]:
+        ring.append(fact)
+    ring.learn(0, NOON, facts[:RING_FACTS], through=RING_FACTS)
+    assert ring.after(9, through=RING_FACTS + 10) is None
+    assert seqs(ring.after(10, through=RING_FACTS + 10)) == list(range(11, RING_FACTS + 11))
+    assert ring.time_of(10) == facts[9].at
+
+
+def test_ring_shows_nothing_that_was_deleted_while_the_log_was_read():
+    log = MemoryLog()
+    post, comment = seal_fact(log.post(1)), seal_fact(log.comment(7, 1))
+    ring = Ring(2)
+    ring.append(seal_fact(log.delete_comment(7, 1)))
+    ring.learn(0, NOON, [post, comment], through=2)
+    assert seqs(ring.after(0, through=3)) == [1, 3]
+
+
+def test_levels_reach_back_as_far_as_they_were_given():
+    log = MemoryLog()
+    levels = LatestLevels(NOON)
+    level = seal_level(log.react(1, version=1))
+    levels.take(level)
+    early = NOON - timedelta(minutes=5)
+    assert levels.since(early) is None
+    levels.reach_back(early)
+    assert levels.since(early) == [level]
+    assert levels.since(early - timedelta(milliseconds=1)) is None
+
+
+def test_levels_do_not_reach_back_over_what_they_forgot():
+    log = MemoryLog()
+    levels = LatestLevels(NOON)
+    for post_id in range(LEVEL_POSTS + 1):
+        levels.take(seal_level(log.react(post_id, version=1)))
+    levels.reach_back(NOON - timedelta(minutes=5))
+    assert levels.since(NOON) is None

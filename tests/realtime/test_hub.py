@@ -26,15 +26,16 @@ class RecordingBroker(LocalBroker):
         self.deliver = None
         self.error = None
 
-    async def start(self, deliver):
+    async def start(self, deliver, missed):
         self.deliver = deliver
+        self.missed = missed
 
     def publish(self, envelope):
         if self.error:
             raise self.error
         self.published.append(envelope)
 
-    def subscribe(self, community_id):
+    async def subscribe(self, community_id):
         self.subscribed.append(community_id)
 
     def unsubscribe(self, community_id):

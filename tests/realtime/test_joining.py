@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 
-from realtime.broker import LocalBroker
 from realtime.close_codes import TOO_SLOW, TRY_LATER
 from realtime.events import Event, Position
 from realtime.history import LEVEL_POSTS, RING_FACTS
@@ -100,7 +99,7 @@ async def test_returning_client_that_missed_nothing_gets_nothing(log, enter):
     assert peer.messages[0]["recovered"] is True
 
 
-async def test_quiet_room_remembers_when_its_last_fact_was(hub, log, enter, clock):
+async def test_room_remembers_what_it_read_from_the_log(hub, log, enter, clock):
     log.post(1)
     clock.advance(3600)
     await enter(since="k3x9.1")
@@ -109,8 +108,22 @@ async def test_quiet_room_remembers_when_its_last_fact_was(hub, log, enter, cloc
     publish(hub, log.post(2))
     peer = await enter(since="k3x9.1")
     assert peer.seqs == [2]
-    # When fact 1 happened is known now, but levels from then on only the database has.
-    assert log.reads == ["head"] + ["facts_after", "levels_since"] * 2
+    assert log.reads == ["head", "facts_after", "levels_since"]
+
+
+async def test_room_reads_the_log_once_for_all_who_come_with_later_positions(hub, log, enter):
+    for number in range(1, 20):
+        log.post(number)
+        log.react(number, version=1)
+    first = await enter(since="k3x9.3")
+    assert first.seqs == list(range(4, 20))
+    for since in range(3, 20):
+        peer = await enter(since=f"k3x9.{since}")
+        assert peer.seqs == list(range(since + 1, 20))
+        assert peer.types.count("reaction_update") == 19
+    assert log.reads == ["head", "facts_after", "levels_since"]
+    await enter(since="k3x9.2")
+    assert log.reads.count("facts_after") == 2
 
 
 async def test_returning_client_gets_facts_then_levels(hub, log, enter):
@@ -291,7 +304,7 @@ async def test_read_under_way_that_is_too_old_is_followed_by_another(hub, log, e
     await enter()
     log.gate, log.looks_first = asyncio.Event(), True
     log.post(1)
-    hub._take(seal_fact(log.post(2)))
+    hub._hear(seal_fact(log.post(2)))
     await until(lambda: "facts_after" in log.reads)
     log.post(3)
     joining = asyncio.create_task(enter(since="k3x9.3"))
@@ -390,7 +403,7 @@ async def test_log_that_cannot_be_read_sends_clients_away(hub, log, enter, caplo
     await enter()
     log.post(1)
     log.error = ConnectionError("no primary")
-    hub._take(seal_fact(log.facts[ROOM][0]))
+    hub._hear(seal_fact(log.facts[ROOM][0]))
     peer = await enter(since="k3x9.0")
     assert peer.closed_with[0] == TRY_LATER
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
@@ -425,34 +438,12 @@ async def test_author_who_changes_while_the_log_is_read_is_not_remembered(hub, l
     peer = await enter()
     log.gate = asyncio.Event()
     log.post(1)
-    hub._take(seal_fact(log.post(2)))
+    hub._hear(seal_fact(log.post(2)))
     await until(lambda: "facts_after" in log.reads)
     hub._rooms.forget_author(17)
     log.gate.set()
     await until(lambda: peer.seqs == [1, 2])
     assert hub._rooms.get(ROOM).ring.after(0, through=2) is None
-
-
-class LossyBroker(LocalBroker):
-    @property
-    def is_lossless(self) -> bool:
-        return False
-
-
-async def test_levels_that_may_have_been_lost_come_from_the_database(log, clock, later):
-    hub = Hub(LossyBroker(), log, clock=clock)
-    peers = [stranger(), stranger()]
-    hub.register(peers[0].connection)
-    await hub.join(peers[0].connection, None, asked=False)
-    later()
-    publish(hub, log.post(1), log.post(2))
-    log.react(1, version=3)
-    hub.register(peers[1].connection)
-    await hub.join(peers[1].connection, Position.parse("k3x9.1"), asked=True)
-    assert peers[1].types == ["connected", "new_post", "reaction_update"]
-    for peer in peers:
-        hub.leave(peer.connection)
-    await hub.stop(0)
 
 
 async def test_large_replay_to_a_slow_client_does_not_cut_it_off(log, enter):

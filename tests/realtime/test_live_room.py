@@ -4,14 +4,16 @@ Facts of other instances come in as the broker would hand them over.
 
 import asyncio
 import logging
+from datetime import timedelta
 
 import pytest
 
+from realtime import live_rooms
 from realtime.events import Fact, Position
 from realtime.fanout import MAX_WAITING_BYTES
 from realtime.live_room import MAX_REPLAY_FACTS, MAX_WAITING_FACTS
 from realtime.protocol import seal_fact, seal_level
-from tests.realtime.fakes import ROOM, until
+from tests.realtime.fakes import NOON, ROOM, until
 
 
 @pytest.fixture
@@ -20,14 +22,14 @@ def arrive(hub):
 
     def arrive(*facts: Fact) -> None:
         for fact in facts:
-            hub._take(seal_fact(fact))
+            hub._hear(seal_fact(fact))
 
     return arrive
 
 
 @pytest.fixture
 def arrive_level(hub):
-    return lambda level: hub._take(seal_level(level))
+    return lambda level: hub._hear(seal_level(level))
 
 
 async def test_fact_of_another_instance_is_delivered(log, enter, arrive):
@@ -257,3 +259,40 @@ async def test_level_of_a_post_that_is_deleted_is_not_sent_any_more(log, enter, 
     assert [m["version"] for m in peer.messages if m["type"] == "reaction_update" and m["post_id"] == 1] == [
         1
     ]
+
+
+async def test_compare_tells_levels_that_were_not_heard(hub, log, enter):
+    peer = await enter()
+    log.at = NOON + timedelta(seconds=1)
+    log.react(1, version=3)
+    await hub._rooms.compare()
+    await until(lambda: peer.types == ["connected", "reaction_update"])
+    await hub._rooms.compare()
+    late = log.react(1, version=4)
+    hub.publish(late)
+    await hub._rooms.compare()
+    await until(lambda: [message.get("version") for message in peer.messages] == [None, 3, 4])
+
+
+async def test_compare_reaches_back_over_failures(hub, log, enter, clock):
+    peer = await enter()
+    log.error = ConnectionError("away")
+    for _ in range(3):
+        clock.advance(60)
+        with pytest.raises(ConnectionError):
+            await hub._rooms.compare()
+    log.error = None
+    log.at = NOON + timedelta(seconds=1)
+    log.react(1, version=3)
+    await hub._rooms.compare()
+    await until(lambda: "reaction_update" in peer.types)
+
+
+async def test_compare_finds_more_levels_than_one_query_gives(hub, log, enter, monkeypatch):
+    monkeypatch.setattr(live_rooms, "COMPARED_LEVELS", 3)
+    peer = await enter()
+    log.at = NOON + timedelta(seconds=1)
+    for post_id in range(10):
+        log.react(post_id, version=1)
+    await hub._rooms.compare()
+    await until(lambda: peer.types.count("reaction_update") == 10)

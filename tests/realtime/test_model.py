@@ -135,7 +135,7 @@ class Truth(MemoryLog):
     def cut(self, room: int) -> None:
         self.cut_through[room] = max(self.cut_through.get(room, 0), len(self.facts[room]) - 15)
 
-    def levels_of(self, room: int) -> dict[int, int]:
+    def true_levels(self, room: int) -> dict[int, int]:
         return {post_id: level.version for (where, post_id), level in self.levels.items() if where == room}
 
 
@@ -166,14 +166,13 @@ class End:
         network.ends.append(self)
 
     @property
-    def is_lossless(self) -> bool:
-        return self.network.is_lossless
-
-    @property
     def is_healthy(self) -> bool:
         return self.network.walk.random() < 0.5
 
-    async def start(self, deliver: Deliver) -> None:
+    def hears(self, community_id: int) -> bool:
+        return False
+
+    async def start(self, deliver: Deliver, missed: Callable[[], None]) -> None:
         self.deliver = deliver
 
     async def stop(self) -> None:
@@ -184,7 +183,7 @@ class End:
     def publish(self, envelope: Envelope) -> None:
         self.network.carry(envelope, self)
 
-    def subscribe(self, community_id: int) -> None: ...
+    async def subscribe(self, community_id: int) -> None: ...
 
     def unsubscribe(self, community_id: int) -> None: ...
 
@@ -227,7 +226,7 @@ class Client:
             post_id: (set(comments), len(comments))
             for post_id, comments in self.truth.posts[self.room].items()
         }
-        self.levels = self.truth.levels_of(self.room)
+        self.levels = self.truth.true_levels(self.room)
 
     async def connect(self, hub: Hub, clock: LoopClock) -> None:
         expires_at = clock.now().timestamp() + 900
@@ -319,14 +318,13 @@ class Client:
         assert position.seq >= self.told.seq
         self.told = position
 
-    def check(self, *, levels: bool) -> None:
+    def check(self) -> None:
         wanted = {
             post_id: (comments, len(comments)) for post_id, comments in self.truth.posts[self.room].items()
         }
         assert self.posts == wanted
-        if levels:
-            mine = {post_id: version for post_id, version in self.levels.items() if post_id in wanted}
-            assert mine == self.truth.levels_of(self.room)
+        mine = {post_id: version for post_id, version in self.levels.items() if post_id in wanted}
+        assert mine == self.truth.true_levels(self.room)
 
 
 def whole_frames(received: bytearray) -> Iterator[tuple[int, bytes, int]]:
@@ -361,12 +359,12 @@ class Walk:
             await self.step()
         await self.settle()
         for client in self.clients:
-            client.check(levels=self.network.is_lossless)
+            client.check()
         for client in self.clients:
             client.disconnect()
         await self.settle()
         for client in self.clients:
-            client.check(levels=self.network.is_lossless)
+            client.check()
             client.disconnect()
         for hub in self.hubs:
             await hub.stop(0)
@@ -421,7 +419,7 @@ class Walk:
         hub = self.random.choice(self.hubs)
         event = self.truth.change(self.random.choice(ROOMS))
         fate = self.random.random()
-        if fate < 0.9 or (self.network.is_lossless and not isinstance(event, Fact)):
+        if fate < 0.9:
             hub.publish(event)
         elif fate < 0.97:
             asyncio.get_running_loop().call_later(self.random.random() / 10, hub.publish, event)
