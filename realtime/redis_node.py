@@ -87,6 +87,8 @@ class RedisNode:
         self._queued_bytes = 0
         self._is_open = False
         self._has_more = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
         self._wanted: set[bytes] = set()
         self._asked: set[bytes] = set()  # On the connection that hears now, as are those that are confirmed.
         self._confirmed: set[bytes] = set()
@@ -116,8 +118,7 @@ class RedisNode:
         """Publishes what waits, for a call's time at most, and lets go of the server. Safe to call twice."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CALL_SECONDS):
-                while self._queue and self._is_open:
-                    await asyncio.sleep(0.01)
+                await self._is_empty.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -132,6 +133,7 @@ class RedisNode:
         self._queued_bytes += len(message)
         while len(self._queue) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
             self._drop()
+        self._is_empty.clear()
         self._has_more.set()
 
     def want(self, channel: str) -> None:
@@ -209,6 +211,7 @@ class RedisNode:
                 if self._has_lost:
                     await self._send(connection, [self._alarm])
                     self._has_lost = False
+                self._is_empty.set()
                 self._has_more.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(asyncio.get_running_loop().time() + ECHO_SECONDS):
@@ -218,6 +221,7 @@ class RedisNode:
             self._is_open, self._has_lost = False, True
             while self._queue:
                 self._drop()
+            self._is_empty.set()
 
     async def _send(self, connection: Any, batch: list[tuple[Any, bytes]]) -> None:
         commands = [("PUBLISH", channel, message) for channel, message in batch]
@@ -249,8 +253,11 @@ class RedisNode:
 
     async def _guard(self, silent_from: float) -> None:
         """Return when no echo has come for too long: the server is frozen, or the network drops everything."""
-        while time.monotonic() - max(self._echoed_at, silent_from) < ECHO_LOST_SECONDS:
-            await asyncio.sleep(ECHO_SECONDS / 2)
+        while True:
+            left = max(self._echoed_at, silent_from) + ECHO_LOST_SECONDS - time.monotonic()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     async def _ask(self, connection: Any) -> None:
         """Keeps what the server sends the same as what is wanted."""

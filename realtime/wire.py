@@ -70,18 +70,8 @@ def _fields(envelope: Envelope) -> tuple[list[Any], bytes]:
             return [AUTHOR, envelope.user_id, envelope.id], b""
 
 
-def _fact(
-    frame: bytes,
-    community_id: int,
-    epoch: str,
-    seq: int,
-    at: int,
-    wire_name: str,
-    post_id: int,
-    comment_id: int | None,
-    author_id: int | None,
-    *_newer: object,
-) -> FactEnvelope:
+def _fact(frame: bytes, *fields: Any) -> FactEnvelope:
+    community_id, epoch, seq, at, wire_name, post_id, comment_id, author_id, *_newer = fields
     return FactEnvelope(
         community_id=community_id,
         position=Position(epoch, seq),
