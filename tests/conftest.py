@@ -32,6 +32,7 @@ from tests.support.client import Api
 from tests.support.clock import FakeClock
 from tests.support.groups import Groups
 from tests.support.mail import Mailbox
+from tests.support.redis_server import RedisServer
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("cohort", deadline=None)
@@ -77,6 +78,20 @@ def mongo_uri(mongo: EmbeddedMongo) -> str:
 def own_mongo_uri(mongo_uri: str) -> str:
     """A database of this test's own, for what looks at all of it."""
     return mongo_uri.replace("/cohort", f"/test_{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One real Redis-compatible server for this worker's whole session, for tests that leave it running."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    """The Redis that this worker's tests share: each uses keys and channels of its own people and groups."""
+    return redis_server.uri
 
 
 @pytest.fixture
