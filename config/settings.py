@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,12 @@ from urllib.parse import urlsplit
 SECRET_BYTES = 32
 NOTHING: tuple[str, ...] = ()
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+# Seconds.
+PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+OFF = "off"
+
+Network = IPv4Network | IPv6Network
+NO_NETWORKS: tuple[Network, ...] = ()
 
 T = TypeVar("T")
 
@@ -26,6 +33,23 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many requests in so many seconds."""
+
+    count: int
+    seconds: int
+
+
+# What one caller may ask; the classes of routes are told apart in ``handlers.endpoint``.
+RATE_LIMITS: Mapping[str, Rate | None] = {
+    "RATE_LIMIT_READS": Rate(300, 60),
+    "RATE_LIMIT_WRITES": Rate(60, 60),
+    "RATE_LIMIT_CREATES": Rate(10, 60),
+    "RATE_LIMIT_AUTH": Rate(10, 60),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +68,12 @@ class Settings:
     mail_from: str
     cors_origins: tuple[str, ...]
     allowed_origins: tuple[str, ...]
+    # None: no limit.
+    rate_limit_reads: Rate | None
+    rate_limit_writes: Rate | None
+    rate_limit_creates: Rate | None
+    rate_limit_auth: Rate | None
+    trusted_proxies: tuple[Network, ...]
     log_format: str | None
     log_level: str
 
@@ -111,10 +141,36 @@ def _mongodb_uri(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
+    try:
+        parts = urlsplit(text)
+        found = parts.scheme in {"redis", "rediss", "unix"} and bool(parts.hostname or parts.path)
+        _ = parts.port
+    except ValueError:  # whose words would show a part of the password
+        found = False
+    if not found:
         raise ValueError("must look like redis://user:password@host:6379/0 (rediss:// for TLS, or unix://).")
     return text
+
+
+def _rate(text: str) -> Rate | None:
+    if text.lower() == OFF:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/([a-z]+)", text)
+    if not match or match[2] not in PERIODS:
+        raise ValueError(f"must look like 60/minute (or /second, /hour, /day) or be {OFF}, not {text!r}.")
+    return Rate(int(match[1]), PERIODS[match[2]])
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    found: list[Network] = []
+    for part in (each.strip() for each in text.split(",") if each.strip()):
+        try:
+            found.append(ip_network(part))
+        except ValueError:
+            raise ValueError(
+                f"each must be an address or a network such as 10.0.0.0/8, not {part!r}."
+            ) from None
+    return tuple(found)
 
 
 def _smtp_url(text: str) -> str:
@@ -178,6 +234,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "mail_from": reader.take("MAIL_FROM", "Cohort <no-reply@localhost>", _mail_from),
         "cors_origins": reader.take("CORS_ORIGINS", NOTHING, _origins),
         "allowed_origins": reader.take("ALLOWED_ORIGINS", NOTHING, _origins),
+        **{name.lower(): reader.take(name, rate, _rate) for name, rate in RATE_LIMITS.items()},
+        "trusted_proxies": reader.take("TRUSTED_PROXIES", NO_NETWORKS, _networks),
         "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
         "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
     }

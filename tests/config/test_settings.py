@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import SettingsError, load_settings, read_env_file
+from config.settings import Rate, SettingsError, load_settings, read_env_file
 
 GOOD = "0123456789abcdef0123456789abcdef"
 PRODUCTION = {
@@ -19,6 +19,11 @@ def test_settings_have_their_defaults_when_nothing_is_set(tmp_path: Path) -> Non
     settings = load_settings({"DATA_DIR": str(tmp_path)})
     assert (settings.port, settings.address, settings.environment) == (8000, "127.0.0.1", "development")
     assert settings.mongodb_uri is None
+    assert settings.redis_url is None
+    assert settings.rate_limit_reads == Rate(300, 60)
+    assert settings.rate_limit_writes == Rate(60, 60)
+    assert settings.rate_limit_creates == settings.rate_limit_auth == Rate(10, 60)
+    assert settings.trusted_proxies == ()
     assert len(settings.jwt_secrets[0]) >= 32
 
 
@@ -36,6 +41,16 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("PORT", "65536"),
         ("ENVIRONMENT", "staging"),
         ("MONGODB_URI", "postgres://db"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "redis://:half/way@db:6379"),
+        ("RATE_LIMIT_READS", "many"),
+        ("RATE_LIMIT_READS", "0/minute"),
+        ("RATE_LIMIT_WRITES", "60"),
+        ("RATE_LIMIT_CREATES", "10/fortnight"),
+        ("RATE_LIMIT_AUTH", "-1/minute"),
+        ("RATE_LIMIT_AUTH", "0"),
+        ("TRUSTED_PROXIES", "haproxy"),
+        ("TRUSTED_PROXIES", "10.0.0.1, 10.0.0.1/8"),
         ("JWT_SECRET", "short"),
         ("JWT_SECRET", "a" * 40),
         ("JWT_SECRET", f"{GOOD},short"),
@@ -70,9 +85,38 @@ def test_s47_production_refuses_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_s28_secrets_are_left_out_of_the_text_of_settings(tmp_path: Path) -> None:
-    settings = load_settings({**PRODUCTION, "DATA_DIR": str(tmp_path), "SMTP_URL": "smtp://u:hidden@mail"})
+    settings = load_settings(
+        {
+            **PRODUCTION,
+            "DATA_DIR": str(tmp_path),
+            "SMTP_URL": "smtp://u:hidden@mail",
+            "REDIS_URL": "redis://:hidden@redis",
+        }
+    )
     for secret in (GOOD, "hidden", "replicaSet"):
         assert secret not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("5/second", Rate(5, 1)),
+        ("60/minute", Rate(60, 60)),
+        ("1/hour", Rate(1, 3600)),
+        ("off", None),
+        ("OFF", None),
+    ],
+)
+def test_limit_is_read_with_its_period_or_off(tmp_path: Path, text: str, rate: Rate | None) -> None:
+    settings = load_settings({"DATA_DIR": str(tmp_path), "RATE_LIMIT_READS": text})
+    assert settings.rate_limit_reads == rate
+    assert settings.rate_limit_auth == Rate(10, 60)
+
+
+def test_trusted_proxies_are_addresses_and_networks(tmp_path: Path) -> None:
+    text = "127.0.0.1, 10.0.0.0/8,, fd00::/8"
+    settings = load_settings({"DATA_DIR": str(tmp_path), "TRUSTED_PROXIES": text})
+    assert [str(each) for each in settings.trusted_proxies] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
 
 
 def test_data_dir_is_named_when_it_cannot_be_used(tmp_path: Path) -> None:
