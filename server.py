@@ -31,6 +31,7 @@ from config.deps import Deps
 from config.lifecycle import Lifecycle
 from config.metrics import Metrics
 from config.settings import Settings, SettingsError, load_settings
+from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
 from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
 from push.outbox import Outbox
@@ -75,6 +76,8 @@ async def open_deps(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         outbox = Outbox(_mailer(settings), metrics=metrics)
         await outbox.start()
         stack.push_async_callback(outbox.drain, MAIL_SECONDS)
+        rate_limits = RateLimits(settings, clock=clock, metrics=metrics)
+        stack.push_async_callback(rate_limits.close)
         hashing = Hashing()
         stack.callback(hashing.close)
         yield Deps(
@@ -90,6 +93,7 @@ async def open_deps(settings: Settings, *, clock: Clock | None = None) -> AsyncI
             actors=actors,
             people=people,
             feed_pages=feed_pages,
+            rate_limits=rate_limits,
         )
 
 

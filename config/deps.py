@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from config.lifecycle import Lifecycle
     from config.metrics import Metrics
     from config.settings import Settings
+    from handlers.rate_limits import RateLimits
     from push.outbox import Outbox
     from realtime.hub import Hub
     from store.store import Store
@@ -41,3 +42,4 @@ class Deps:
     actors: Actors
     people: People
     feed_pages: FeedPages
+    rate_limits: RateLimits

@@ -20,6 +20,9 @@ LATENCY_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 # Where a returning client's missed events came from: memory, the event log, or nowhere (it was told to reload).
 REPLAY_SOURCES: Final = ("ring", "log", "none")
 
+# The limits that a refused request may have reached.
+RATE_CLASSES: Final = ("reads", "writes", "creates", "auth")
+
 
 class Metrics:
     """All figures of one process, in a registry of its own, so that two servers in one process stay apart.
@@ -65,6 +68,14 @@ class Metrics:
         )
         self.broker_lost = self._counter(
             "broker_lost", "Messages that could not be sent: Redis was away or slow."
+        )
+
+        self.rate_limited = self._counters(
+            "rate_limited", "Requests refused because a limit was reached.", "class", RATE_CLASSES
+        )
+        self.rate_limits_shared = self._gauge(
+            "rate_limits_shared",
+            "1 while Redis counts requests for all instances, 0 while each counts alone.",
         )
 
         mails = self._counters("mails", "E-mails by outcome.", "result", ("sent", "failed", "dropped"))

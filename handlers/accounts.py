@@ -2,7 +2,7 @@
 
 from community import accounts, present
 from handlers.base import ApiHandler
-from handlers.endpoint import ANY_USER, PUBLIC, Endpoint, endpoint
+from handlers.endpoint import ANY_USER, AUTH, PUBLIC, Endpoint, endpoint
 from handlers.schemas import accounts as schemas
 
 TAG = "Account"
@@ -15,6 +15,7 @@ class UsersHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             body=schemas.Registration(),
+            rate=AUTH,
             answers={201: schemas.Account()},
             errors=(503,),
             creates=True,
@@ -61,6 +62,7 @@ class MeHandler(ApiHandler):
             roles=ANY_USER,
             tag=TAG,
             body=schemas.CurrentPassword(),
+            rate=AUTH,
             answers={204: None},
             errors=(503,),
         )
@@ -77,6 +79,7 @@ class SetPasswordHandler(ApiHandler):
             roles=ANY_USER,
             tag=TAG,
             body=schemas.PasswordChange(),
+            rate=AUTH,
             answers={204: None},
             errors=(503,),
         )
@@ -93,6 +96,7 @@ class ResetPasswordHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             body=schemas.PasswordReset(),
+            rate=AUTH,
             answers={204: None},
         )
     )
@@ -108,6 +112,7 @@ class ConfirmResetHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             body=schemas.PasswordResetConfirmation(),
+            rate=AUTH,
             answers={204: None},
             errors=(503,),
         )

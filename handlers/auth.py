@@ -3,7 +3,7 @@
 from community import sessions
 from community.tokens import Pair
 from handlers.base import ApiHandler
-from handlers.endpoint import ANY_USER, PUBLIC, Endpoint, endpoint
+from handlers.endpoint import ANY_USER, AUTH, PUBLIC, READS, Endpoint, endpoint
 from handlers.schemas import accounts as schemas
 
 TAG = "Log-in"
@@ -20,6 +20,7 @@ class CreateTokensHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             body=schemas.Credentials(),
+            rate=AUTH,
             answers={200: schemas.TokenPair()},
             errors=(401, 503),
         )
@@ -50,6 +51,7 @@ class VerifyTokenHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             body=schemas.AnyToken(),
+            rate=READS,
             answers={200: schemas.Empty()},
             errors=(401,),
         )

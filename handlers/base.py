@@ -10,6 +10,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -22,12 +23,14 @@ from community.errors import BadToken, DomainError, Forbidden, Invalid, NotFound
 from community.sessions import authenticate
 from config.deps import Deps
 from config.log import request_id
-from handlers.endpoint import Endpoint, declarations
+from handlers.client_address import client_behind, subscriber
+from handlers.endpoint import AUTH, UNLIMITED, Endpoint, declarations, rate_of
 from handlers.errors import MethodNotAllowed, answer_to
-from handlers.json_reader import read_json
+from handlers.json_reader import BadJson, read_json
 from store.errors import StoreError, StoreUnavailable
 from store.idempotency import StoredAnswer
 from store.ids import MAX_ID
+from store.users import email_key
 
 log = logging.getLogger("cohort.http")
 
@@ -49,6 +52,10 @@ SECURITY_HEADERS = {
 }
 
 
+# Beyond what browsers show of an answer from another origin by themselves.
+EXPOSED = "X-Feed-Position, X-Request-ID, ETag, Retry-After, RateLimit, RateLimit-Policy"
+
+
 class ApiHandler(RequestHandler):
     """Base of all handlers of ``/api/``. A subclass whose methods declare nothing cannot even be defined."""
 
@@ -59,8 +66,11 @@ class ApiHandler(RequestHandler):
     deps: Deps
     route: str
     _counted = False
+    _json: dict[str, object] | None = None
     # Set by `prepare` for endpoints with roles; those without must not read it.
     actor: Actor
+    # How its caller stands; told with whatever the answer will be.
+    _limit_headers: Mapping[str, str] = {}
 
     def __init_subclass__(cls, *, declares: bool = True) -> None:
         if declares:
@@ -77,7 +87,7 @@ class ApiHandler(RequestHandler):
             self.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.clear_header("Server")
         self.set_header("X-Request-ID", self.request_id)
-        for name, value in SECURITY_HEADERS.items():
+        for name, value in (*SECURITY_HEADERS.items(), *self._limit_headers.items()):
             self.set_header(name, value)
 
     @property
@@ -108,8 +118,36 @@ class ApiHandler(RequestHandler):
             raise HTTPError(405)
         if declared.roles:
             self.actor = await authenticate(self.deps, self._bearer())
-            if self.actor.role not in declared.roles:
-                raise Forbidden
+        await self._count(declared)
+        if declared.roles and self.actor.role not in declared.roles:
+            raise Forbidden
+
+    async def _count(self, declared: Endpoint) -> None:
+        """Let the request through if it is within its limit. Raises ``TooManyRequests``."""
+        rate = rate_of(self._method, declared)
+        if rate == UNLIMITED:
+            return
+        self._limit_headers = await self.deps.rate_limits.count(rate, *self._callers(declared, rate))
+        for name, value in self._limit_headers.items():
+            self.set_header(name, value)
+
+    def _callers(self, declared: Endpoint, rate: str) -> list[str]:
+        """Who the request counts for: whoever is logged in, else the address, and whose password may be guessed."""
+        if declared.roles:
+            return [f"user:{self.actor.id}"]
+        found = [f"address:{subscriber(self.client_address)}"]
+        if rate == AUTH and declared.body is not None and "email" in declared.body.fields:
+            with suppress(BadJson):  # `load` will refuse it
+                email = self._read().get("email")
+                if isinstance(email, str):
+                    found.append(f"email:{hashlib.sha256(email_key(email).encode()).hexdigest()}")
+        return found
+
+    @property
+    def client_address(self) -> str:
+        """Who asks, as far as addresses tell (see ``handlers.client_address``)."""
+        forwarded = self.request.headers.get_list("X-Forwarded-For")
+        return client_behind(str(self.request.remote_ip), forwarded, self.deps.settings.trusted_proxies)
 
     def on_finish(self) -> None:
         if self._counted:
@@ -129,7 +167,7 @@ class ApiHandler(RequestHandler):
             return
         self.set_header("Access-Control-Allow-Origin", origin)
         self.set_header("Vary", "Origin")
-        self.set_header("Access-Control-Expose-Headers", "X-Feed-Position, X-Request-ID, ETag, Retry-After")
+        self.set_header("Access-Control-Expose-Headers", EXPOSED)
         if self.request.method == "OPTIONS":
             self.set_header("Access-Control-Allow-Methods", ", ".join(n.upper() for n in self.endpoints))
             self.set_header(
@@ -155,12 +193,19 @@ class ApiHandler(RequestHandler):
         schema = self.endpoint.body
         if schema is None:
             raise TypeError(f"{self.route} declares no body")
-        raw = read_json(self.request.body, content_type=self.request.headers.get("Content-Type"))
+        raw = self._read()
         try:
             loaded: dict[str, Any] = schema.load(raw)
         except ValidationError as error:
             raise Invalid(_flat(error.messages)) from error
         return loaded
+
+    def _read(self) -> dict[str, object]:
+        """Give the body, read once. Raises ``BadJson``."""
+        if self._json is None:
+            content_type = self.request.headers.get("Content-Type")
+            self._json = read_json(self.request.body, content_type=content_type)
+        return self._json
 
     @staticmethod
     def id_of(text: str, what: str = "") -> int:
@@ -245,7 +290,7 @@ class ApiHandler(RequestHandler):
 
     def _fingerprint(self) -> str:
         """The request as a keyed digest: bodies may hold passwords, which must not be guessable from it."""
-        raw = read_json(self.request.body, content_type=self.request.headers.get("Content-Type"))
+        raw = self._read()
         said = orjson.dumps(
             [self.request.method, self.request.path.rstrip("/"), raw], option=orjson.OPT_SORT_KEYS
         )

@@ -17,6 +17,9 @@ ANY_USER = frozenset({ADMIN, TRAINER, TRAINEE, AMBASSADOR})
 GROUP = frozenset({TRAINER, TRAINEE})
 TRAINERS = frozenset({TRAINER})
 
+# Which limit a request counts for; UNLIMITED for none.
+READS, WRITES, CREATES, AUTH, UNLIMITED = "reads", "writes", "creates", "auth", "unlimited"
+
 METHODS = ("get", "post", "put", "patch", "delete")
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
@@ -37,6 +40,7 @@ class Endpoint:
     cached: bool = False  # answers ETag, and 304 to it
     headers: Mapping[str, str] = field(default_factory=dict)  # of the answer: name -> what it says
     media: str = "application/json"
+    rate: str | None = None  # the limit it counts for; None: see `rate_of`
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,15 @@ def endpoint(declared: Endpoint) -> Callable[[Method], Method]:
         return method
 
     return attach
+
+
+def rate_of(method: str, declared: Endpoint) -> str:
+    """Give the limit that a method (in lower case) counts for: what is declared, else by what it does."""
+    if declared.rate is not None:
+        return declared.rate
+    if method == "get":
+        return READS
+    return CREATES if declared.creates else WRITES
 
 
 def declarations(handler: type[Any]) -> dict[str, Endpoint]:

@@ -37,6 +37,15 @@ class MethodNotAllowed(Exception):
         self.allowed = allowed
 
 
+class TooManyRequests(Exception):
+    """A limit is reached; ``headers`` tell which, ``seconds`` when one more request will be let through."""
+
+    def __init__(self, seconds: int, headers: Mapping[str, str]) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+        self.headers = headers
+
+
 class InvalidCursor(Exception):
     """A cursor that this server did not write."""
 
@@ -64,6 +73,8 @@ def answer_to(error: BaseException | None) -> Answer:
     if isinstance(error, MethodNotAllowed):
         allowed = {"Allow": ", ".join(error.allowed)}
         return problem(405, f'Method "{error.method}" not allowed.', "method_not_allowed", allowed)
+    if isinstance(error, TooManyRequests):
+        return _throttled(error)
     if isinstance(error, InvalidCursor):
         return problem(404, "Invalid cursor.", "not_found")
     if isinstance(error, KeyReused):
@@ -78,6 +89,12 @@ def answer_to(error: BaseException | None) -> Answer:
     if isinstance(error, HTTPError):
         return _protocol(error)
     return problem(500, "Internal server error.", "internal_error")
+
+
+def _throttled(error: TooManyRequests) -> Answer:
+    unit = "second" if error.seconds == 1 else "seconds"
+    detail = f"Request was throttled. Expected available in {error.seconds} {unit}."
+    return problem(429, detail, "throttled", {**error.headers, "Retry-After": str(error.seconds)})
 
 
 def _domain(error: domain.DomainError) -> Answer:

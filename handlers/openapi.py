@@ -16,7 +16,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 from marshmallow.fields import Decimal
 
-from handlers.endpoint import ANY_USER, Endpoint, Route, declarations
+from handlers.endpoint import ANY_USER, UNLIMITED, Endpoint, Route, declarations
 from store.ids import MAX_ID
 
 Json = dict[str, Any]
@@ -53,6 +53,16 @@ REQUEST_ID = _header("The request's id, also in the server's log.")
 ETAG = _header("Names this version of the answer; send it back in `If-None-Match`.")
 REPLAYED = _header("`true` where this is the answer to an earlier request with that key.", required=False)
 RETRY_AFTER = _header("Seconds to wait before another try.", kind="integer")
+# draft-ietf-httpapi-ratelimit-headers-10; absent where no limit counts, or it is switched off.
+RATE_LIMIT: Json = {
+    "RateLimit": _header(
+        "The limit it counted for, how many more it lets through (`r`) and when its window ends, in seconds (`t`).",
+        required=False,
+    ),
+    "RateLimit-Policy": _header(
+        "How many requests (`q`) that limit lets through in how many seconds (`w`).", required=False
+    ),
+}
 IF_NONE_MATCH: Json = {
     "in": "header",
     "name": "If-None-Match",
@@ -98,7 +108,7 @@ REFUSALS: Mapping[int, _Refusal] = {
     413: _Refusal("TooLarge", "The body is too large."),
     415: _Refusal("UnsupportedMediaType", "The body has another type than JSON in UTF-8."),
     422: _Refusal("IdempotencyKeyReused", "The key was used for another request."),
-    429: _Refusal("TooManyRequests", "Slow down.", headers={"Retry-After": RETRY_AFTER}),
+    429: _Refusal("TooManyRequests", "A limit is reached.", headers={"Retry-After": RETRY_AFTER}),
     500: _Refusal("InternalError", "A fault of the server; the request's id finds it in the log."),
     502: _Refusal("BadGateway", "A service behind this one refused."),
     503: _Refusal(
@@ -145,6 +155,8 @@ def error_statuses(template: str, endpoint: Endpoint) -> list[int]:
         found |= {413, 415}
     if endpoint.creates:
         found |= {409, 422}
+    if endpoint.rate == UNLIMITED:
+        found.remove(429)
     return sorted(found - set(endpoint.answers))
 
 
@@ -187,7 +199,7 @@ def _add_shared(spec: APISpec) -> None:
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
         response = {
             "description": refusal.says,
-            "headers": {"X-Request-ID": REQUEST_ID, **refusal.headers},
+            "headers": {"X-Request-ID": REQUEST_ID, **refusal.headers, **RATE_LIMIT},
             "content": {JSON_MEDIA: {"schema": schema}},
         }
         spec.components.response(refusal.name, response)
@@ -239,7 +251,7 @@ def _responses(template: str, endpoint: Endpoint) -> Json:
         status: _answer(endpoint, status, schema) for status, schema in endpoint.answers.items()
     }
     if endpoint.cached:
-        headers = {"X-Request-ID": REQUEST_ID, "ETag": ETAG}
+        headers = {"X-Request-ID": REQUEST_ID, "ETag": ETAG, **_limit_headers(endpoint)}
         found[304] = {"description": "What the client has is current.", "headers": headers}
     takes_input = endpoint.body or endpoint.query or endpoint.creates
     known = {**REFUSALS, 400: INVALID_INPUT if takes_input else BAD_REQUEST}
@@ -253,7 +265,7 @@ def _responses(template: str, endpoint: Endpoint) -> Json:
 def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
     # An endpoint's own headers may depend on the case: without a group there is no position to name.
     own = {name: _header(says, required=False) for name, says in endpoint.headers.items()}
-    headers = {"X-Request-ID": REQUEST_ID, **own}
+    headers = {"X-Request-ID": REQUEST_ID, **own, **_limit_headers(endpoint)}
     if endpoint.cached:
         headers["ETag"] = ETAG
     if endpoint.creates:
@@ -264,6 +276,10 @@ def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
     elif endpoint.media != JSON_MEDIA:
         answer["content"] = {endpoint.media: {"schema": {"type": "string"}}}
     return answer
+
+
+def _limit_headers(endpoint: Endpoint) -> Mapping[str, Json]:
+    return {} if endpoint.rate == UNLIMITED else RATE_LIMIT
 
 
 _MEANING = {201: "Made.", 202: "Accepted.", 204: "Done; there is no body.", 503: "Not now."}

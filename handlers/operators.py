@@ -3,7 +3,7 @@
 from typing import Any
 
 from handlers.base import ApiHandler
-from handlers.endpoint import PUBLIC, Endpoint, endpoint
+from handlers.endpoint import PUBLIC, UNLIMITED, Endpoint, endpoint
 from handlers.schemas import operators as schemas
 from store.errors import StoreUnavailable
 
@@ -17,6 +17,7 @@ class HealthHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             answers={200: schemas.Health()},
+            rate=UNLIMITED,
         )
     )
     async def get(self) -> None:
@@ -30,6 +31,7 @@ class ReadyHandler(ApiHandler):
             roles=PUBLIC,
             tag=TAG,
             answers={200: schemas.Readiness(), 503: schemas.Readiness()},
+            rate=UNLIMITED,
         )
     )
     async def get(self) -> None:
@@ -56,6 +58,7 @@ class MetricsHandler(ApiHandler):
             tag=TAG,
             answers={200: None},
             media="text/plain",
+            rate=UNLIMITED,
         )
     )
     async def get(self) -> None:

@@ -31,6 +31,7 @@ from store.embedded import EmbeddedMongo
 from tests.support.client import Api
 from tests.support.clock import FakeClock
 from tests.support.groups import Groups
+from tests.support.limits import NO_LIMITS
 from tests.support.mail import Mailbox
 from tests.support.redis_server import RedisServer
 
@@ -103,7 +104,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def settings(mongo_uri: str, tmp_path: Path) -> Settings:
     return load_settings(
-        {"MONGODB_URI": mongo_uri, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_SECRET": SECRET}
+        {"MONGODB_URI": mongo_uri, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_SECRET": SECRET, **NO_LIMITS}
     )
 
 

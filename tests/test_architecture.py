@@ -32,7 +32,8 @@ DOORS = {
     "stripe": {"payments/stripe_gateway.py"},
     "firebase_admin": {"push/fcm.py"},
     "PIL": {"community/images.py"},
-    "redis": {"realtime", "config"},
+    "redis": {"realtime", "config", "handlers/shared_counts.py"},
+    "limits": {"handlers"},
 }
 # `Deps` names the types of everything it holds; at run time it imports none of them.
 TYPES_ONLY = {"config/deps.py"}

@@ -25,6 +25,7 @@ from tests.support.client import Answer, Api
 from tests.support.clock import FakeClock
 from tests.support.crashing_server import AFTER, BEFORE, HEADER, PROGRAM, SENT
 from tests.support.groups import PASSWORD, Groups, Person
+from tests.support.limits import NO_LIMITS
 from tests.support.processes import ServerProcess, processes_in
 
 FEED = "/api/community/feed/"
@@ -51,7 +52,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory, apart_uri: str) -> Iterator
 def settings(apart_uri: str, tmp_path: Path) -> Settings:
     """Those of the tests' own server, which works on the same database and lives."""
     return load_settings(
-        {"MONGODB_URI": apart_uri, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_SECRET": SECRET}
+        {"MONGODB_URI": apart_uri, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_SECRET": SECRET, **NO_LIMITS}
     )
 
 

@@ -28,6 +28,7 @@ from tests.conftest import SECRET
 from tests.e2e.wholeness import contradictions
 from tests.support.client import Answer, Api
 from tests.support.groups import Groups, Person
+from tests.support.limits import NO_LIMITS
 from tests.support.processes import Processes, until
 
 ROUNDS = 20
@@ -54,7 +55,13 @@ def own_mongo(tmp_path: Path) -> Iterator[EmbeddedMongo]:
 @pytest.fixture
 def settings(own_mongo: EmbeddedMongo, tmp_path: Path) -> Settings:
     return load_settings(
-        {"MONGODB_URI": own_mongo.uri, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_SECRET": SECRET}
+        {
+            "MONGODB_URI": own_mongo.uri,
+            "DATA_DIR": str(tmp_path),
+            "PORT": "0",
+            "JWT_SECRET": SECRET,
+            **NO_LIMITS,
+        }
     )
 
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from marshmallow import Schema, fields, validate
 
 from handlers import openapi
-from handlers.endpoint import ANY_USER, PUBLIC, TRAINERS, Endpoint, Route, endpoint
+from handlers.endpoint import ANY_USER, PUBLIC, TRAINERS, UNLIMITED, Endpoint, Route, endpoint
 from handlers.openapi import build_document
 from handlers.routes import ROUTES, VERSION
 
@@ -130,6 +130,7 @@ def test_roles_become_security_and_a_sentence(roles, security, says):
         ({"body": NewThing()}, "/a/", [204, 400, 405, 413, 415, 429, 500, 503]),
         ({"creates": True}, "/a/", [204, 400, 405, 409, 422, 429, 500, 503]),
         ({"cached": True}, "/a/", [204, 304, 400, 405, 429, 500, 503]),
+        ({"rate": UNLIMITED}, "/a/", [204, 400, 405, 500, 503]),
         ({"errors": (401, 502)}, "/a/", [204, 400, 401, 405, 429, 500, 502, 503]),
         ({"answers": {200: Owner(), 503: Owner()}}, "/a/", [200, 400, 405, 429, 500, 503]),
     ],
@@ -189,11 +190,26 @@ def test_answer_headers_are_documented():
     assert {name: header["required"] for name, header in headers.items()} == {
         "X-Request-ID": True,
         "X-Feed-Position": False,
+        "RateLimit": False,
+        "RateLimit-Policy": False,
         "ETag": True,
         "Idempotent-Replayed": False,
     }
     assert "ETag" in responses["304"]["headers"]
     assert "content" not in responses["304"]
+
+
+def test_limits_are_documented_where_they_count():
+    document = document_of(get=declared({200: Owner()}, cached=True), post=declared(rate=UNLIMITED))
+    told = {"RateLimit", "RateLimit-Policy"}
+    operations = document["paths"]["/api/things/"]
+
+    assert told <= set(operations["get"]["responses"]["200"]["headers"])
+    assert told <= set(operations["get"]["responses"]["304"]["headers"])
+    assert not told & set(operations["post"]["responses"]["204"]["headers"])
+    refusal = document["components"]["responses"]["TooManyRequests"]["headers"]
+    assert refusal["Retry-After"]["required"]
+    assert told <= set(refusal)
 
 
 def test_body_is_required_where_one_of_its_fields_is():

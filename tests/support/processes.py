@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from store.embedded_process import birth, end
+from tests.support.limits import NO_LIMITS
 
 ROOT = Path(__file__).parents[2]
 SERVER = (str(ROOT / "server.py"),)
@@ -48,7 +49,7 @@ class ServerProcess:
                 # No `.env` of a checkout is found here.
                 cwd=folder,
                 env={name: os.environ[name] for name in INHERITED if name in os.environ}
-                | {"PYTHONPATH": str(ROOT)}
+                | {"PYTHONPATH": str(ROOT), **NO_LIMITS}
                 | dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
