@@ -7,8 +7,9 @@ The third to watch is their trainer. What members can do is in ``scripts.demo_me
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import click
@@ -76,7 +77,7 @@ class Play:
         """Log everybody in and connect them. Raises ``OSError`` and ``Refused``."""
         trainer, trainees = next(iter(accounts().items()))
         for member, email in zip(self.everybody, (*trainees[:2], trainer), strict=True):
-            await member.log_in(email, PASSWORD)
+            await self._ask(partial(member.log_in, email, PASSWORD))
         one, other, watching = (member.name for member in self.everybody)
         self.screen.title(f"Cohort live: {one} and {other} write, {watching} watches  ·  {self._url}")
         for member in self.everybody:
@@ -90,7 +91,7 @@ class Play:
             for member in self.everybody:
                 await member.finish()
                 for post_id in [] if keep else list(member.written):
-                    await self._ask(member.delete_post(post_id), "post_deleted", post_id)
+                    await self._ask(partial(member.delete_post, post_id), "post_deleted", post_id)
             await self.screen.settled()
         finally:
             for member in self.everybody:
@@ -173,19 +174,27 @@ class Play:
 
     async def _write(self, member: Member, text: str) -> int:
         self.screen.does(member, "posts", f"“{text}”")
-        return await self._ask(member.post(text), "new_post", member.id, text)
+        return await self._ask(partial(member.post, text), "new_post", member.id, text)
 
     async def _say(self, member: Member, post_id: int, text: str) -> None:
         self.screen.does(member, "comments", f"“{text}”")
-        await self._ask(member.comment(post_id, text), "new_comment", member.id, text)
+        await self._ask(partial(member.comment, post_id, text), "new_comment", member.id, text)
 
     async def _tap(self, member: Member, post_id: int, kind: str) -> None:
         self.screen.does(member, f"taps {kind}")
-        await self._ask(member.react(post_id, kind), "reaction_update", post_id)
+        await self._ask(partial(member.react, post_id, kind), "reaction_update", post_id)
 
-    async def _ask(self, request: Awaitable[T], *subject: object) -> T:
-        self.screen.expect(time.perf_counter(), *subject)
-        return await request
+    async def _ask(self, request: Callable[[], Awaitable[T]], *subject: object) -> T:
+        """Ask the server; where a limit is reached, as by several plays in a minute, wait for it."""
+        while True:
+            self.screen.expect(time.perf_counter(), *subject)
+            try:
+                return await request()
+            except Refused as refusal:
+                if not refusal.retry_seconds:
+                    raise
+                self.screen.note(f"{refusal.detail} So we wait, as a phone would.")
+                await asyncio.sleep(refusal.retry_seconds)
 
     async def _beat(self) -> None:
         await asyncio.sleep(self._beat_seconds)

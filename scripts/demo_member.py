@@ -20,18 +20,22 @@ Json = dict[str, Any]
 REQUEST_SECONDS = 10.0
 # A close is answered within a round trip.
 GOODBYE_SECONDS = 1.0
-NOT_FOUND = 404
+NOT_FOUND, TOO_MANY = 404, 429
 
 T = TypeVar("T")
 
 
 class Refused(Exception):
-    """The server answered, but with this status; ``detail`` is its sentence."""
+    """The server answered, but with this status; ``detail`` is its sentence.
 
-    def __init__(self, status: int, detail: str) -> None:
+    ``retry_seconds`` is when a limit lets the same through; 0 where it is no matter of limits.
+    """
+
+    def __init__(self, status: int, detail: str, retry_seconds: int = 0) -> None:
         super().__init__(f"{detail} ({status})")
         self.status = status
         self.detail = detail
+        self.retry_seconds = retry_seconds
 
 
 class Member:
@@ -179,5 +183,7 @@ class Member:
         except ValueError:
             answer = {}
         if response.code >= 400:
-            raise Refused(response.code, str(answer.get("detail", response.reason)))
+            told = response.headers.get("Retry-After", "") if response.code == TOO_MANY else ""
+            wait_seconds = int(told) if told.isdecimal() else 0
+            raise Refused(response.code, str(answer.get("detail", response.reason)), wait_seconds)
         return answer

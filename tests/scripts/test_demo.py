@@ -12,12 +12,13 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
-from config.settings import Settings
+from config.settings import Rate, Settings
 from scripts import demo
 from scripts.demo import Play, play
 from tests.scripts.conftest import Run
+from tests.support.clock import FakeClock
 from tests.support.demo import begin_demo
-from tests.support.processes import until
+from tests.support.processes import POLL_SECONDS, until
 
 Documents = dict[str, Any]
 # Shorter than people may ask for, and long enough for every scene.
@@ -91,6 +92,29 @@ async def test_play_takes_its_posts_away_when_it_is_interrupted(base_url: str, p
     with pytest.raises(asyncio.CancelledError):
         await playing
     assert posts.count_documents({}) == before
+
+
+class TestLimited:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return dataclasses.replace(settings, rate_limit_creates=Rate(3, 1), rate_limit_auth=Rate(2, 1))
+
+    async def test_play_waits_as_long_as_it_is_told_when_a_limit_is_reached(
+        self, base_url: str, posts: Any, clock: FakeClock
+    ) -> None:
+        before = posts.count_documents({})
+        on = console()
+        playing = asyncio.create_task(play(base_url, SECONDS, on, keep=False))
+        told = 0
+        while not playing.done():
+            now_told = sum("Request was throttled" in line for line in printed(on))
+            if now_told > told:
+                told = now_told
+                clock.advance(2)
+            await asyncio.sleep(POLL_SECONDS)
+        assert await playing
+        assert told >= 2  # a log-in and something written
+        assert posts.count_documents({}) == before
 
 
 async def test_play_counts_what_somebody_lost(base_url: str) -> None:
