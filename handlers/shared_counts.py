@@ -46,9 +46,10 @@ class SharedCounts:
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=ANSWER_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
+            # One time-out around all of it, in `take`; one more for each step would cost a quarter of a call.
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
             # A second try is the next request's business.
             retry=Retry(NoBackoff(), 0),
         )

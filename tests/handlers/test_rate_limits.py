@@ -420,6 +420,25 @@ async def test_redis_counts_again_when_it_is_back(
     assert (await other.as_(trainer).post(FEED, {"content": "One too many"})).status == 429
 
 
+async def test_redis_counts_again_when_it_goes_on(
+    instances: list[Instance], redis: RedisServer, clock: FakeClock
+) -> None:
+    one, other = instances
+    trainer = await a_trainer(one)
+    await one.as_(trainer).write()
+    redis.freeze()
+    await one.as_(trainer).write()
+    assert not one.counts_with_others
+    redis.thaw()
+    clock.advance(REST_SECONDS + REST_JITTER_SECONDS)
+    for _ in range(2):
+        await one.as_(trainer).write()
+    assert one.counts_with_others
+    # What was asked of it while it stood still may have been counted after all.
+    answers = [await other.as_(trainer).post(FEED, {"content": "Too many"}) for _ in range(3)]
+    assert [answer.status for answer in answers][1:] == [429, 429]
+
+
 async def test_server_starts_and_limits_when_there_is_no_redis(
     settings: Settings, redis: RedisServer, clock: FakeClock
 ) -> None:
