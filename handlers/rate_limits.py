@@ -3,10 +3,10 @@
 Routes say in their declaration which class they belong to. It lives in `handlers/`, since only requests are
 limited (scripts and operations are not), and is held by ``Deps``, since all handlers of a process share it.
 
-Every request is counted in the process, which costs 4 µs with its headers and decides a refusal by itself. With `REDIS_URL` the
-other instances' requests count too: each write is counted in Redis before it is served (0.24 ms beside some
-milliseconds of transaction), reads only in blocks of a tenth of their limit, so that one read in thirty pays for it
-and an instance keeps at most that tenth from the others. As the process counts in any case, a Redis that goes away
+Every request is counted in the process, which costs 4 µs with its headers and decides a refusal by itself. With
+`REDIS_URL` the other instances' requests count too: each write is counted in Redis before it is served (0.24 ms beside
+some milliseconds of transaction), reads only in blocks of a tenth of their limit, so that one read in thirty pays for
+it and an instance keeps at most that tenth from the others. As the process counts in any case, a Redis that goes away
 gives nobody a fresh window; what is lost is only what a caller did on other instances.
 """
 

@@ -193,7 +193,7 @@ class Play:
             except Refused as refusal:
                 if not refusal.retry_seconds:
                     raise
-                self.screen.note(f"{refusal.detail} So we wait, as a phone would.")
+                self.screen.note(f"{refusal.detail} So we wait.")
                 await asyncio.sleep(refusal.retry_seconds)
 
     async def _beat(self) -> None:
