@@ -21,7 +21,7 @@ from config.settings import Rate, Settings
 from handlers.endpoint import AUTH, CREATES, READS, WRITES
 from handlers.errors import TooManyRequests
 from handlers.rate_counts import RateCounts, Standing
-from handlers.shared_counts import SharedCounts
+from handlers.shared_counts import ANSWER_SECONDS, SharedCounts
 
 # The part of their limit that reads make before the other instances are told.
 BLOCKS_IN_A_LIMIT = 10
@@ -50,7 +50,10 @@ class _Limit:
 class RateLimits:
     """All limits of one process; a class that is switched off has none."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock, metrics: Metrics, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        """``answer_seconds`` is how long a request may wait for Redis at most, for each of its callers."""
         rates = {
             READS: settings.rate_limit_reads,
             WRITES: settings.rate_limit_writes,
@@ -61,13 +64,15 @@ class RateLimits:
         self._refused = metrics.rate_limited
         self._shared: SharedCounts | None = None
         if settings.redis_url is not None and self._limits:
-            self._shared = SharedCounts(settings.redis_url, clock=clock, metrics=metrics)
+            self._shared = SharedCounts(
+                settings.redis_url, clock=clock, metrics=metrics, answer_seconds=answer_seconds
+            )
 
     async def count(self, name: str, *callers: str) -> Mapping[str, str]:
         """Count one request of a class for each of its callers, and give the headers that tell how they stand.
 
         Raises ``TooManyRequests`` for the first who has no more; those before are counted all the same. Waits for
-        Redis at most ``ANSWER_SECONDS`` a caller.
+        Redis at most ``answer_seconds`` a caller.
         """
         limit = self._limits.get(name)
         if limit is None:

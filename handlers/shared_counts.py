@@ -36,8 +36,9 @@ REST_SECONDS, REST_JITTER_SECONDS = 2.0, 2.0
 class SharedCounts:
     """Counts requests in Redis by the sliding-window counter of ``limits``, two small keys a caller that expire."""
 
-    def __init__(self, url: str, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, url: str, *, clock: Clock, metrics: Metrics, answer_seconds: float) -> None:
         """Prepare; nothing connects before the first call."""
+        self._answer_seconds = answer_seconds
         self._clock = clock
         self._in_use = metrics.rate_limits_shared
         self._in_use.set(1)
@@ -65,7 +66,7 @@ class SharedCounts:
         """Count ``cost`` requests of a caller if they are within the limit.
 
         Gives 0 when they are, the seconds to wait when they are not (then nothing is counted), and None where Redis
-        does not say so in time, or did not lately. Never raises, never takes longer than ``ANSWER_SECONDS``.
+        does not say so in time, or did not lately. Never raises, never takes longer than ``answer_seconds``.
         """
         now = self._clock.monotonic()
         if now < self._rests_until:
@@ -73,7 +74,7 @@ class SharedCounts:
         if self._is_down:
             self._rest(now)  # for everybody else: this request is the probe
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._answer_seconds):
                 wait_seconds = await self._ask(item, who, cost)
         except (RedisError, OSError) as error:
             self._failed(error)

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -23,6 +23,7 @@ from config.deps import Deps
 from config.settings import Rate, Settings
 from handlers.endpoint import AUTH, CREATES, READS, UNLIMITED, WRITES, rate_of
 from handlers.errors import TooManyRequests
+from handlers.rate_limits import RateLimits
 from handlers.routes import ROUTES, make_app
 from handlers.shared_counts import REST_JITTER_SECONDS, REST_SECONDS
 from server import open_deps
@@ -34,6 +35,8 @@ from tests.support.redis_server import RedisServer
 FEED = "/api/community/feed/"
 LOG_IN = "/api/auth/jwt/create/"
 MINUTE = 60
+# What Redis has for an answer: longer than a machine that runs many tests at once may hold a loop up.
+PATIENCE_SECONDS = 3.0
 
 
 class Watched(Hashing):
@@ -90,6 +93,17 @@ async def log_in(api: Api, email: str, address: str, password: str = "a guess of
     """Try to log in from an address, through the proxy."""
     body = {"email": email, "password": password}
     return await api.post(LOG_IN, body, headers={"X-Forwarded-For": address})
+
+
+async def all_of(tries: Iterable[Awaitable[Answer]]) -> list[Answer]:
+    """Send them, some at a time: clients and servers share one loop here."""
+    gate = asyncio.Semaphore(20)
+
+    async def one(each: Awaitable[Answer]) -> Answer:
+        async with gate:
+            return await each
+
+    return await asyncio.gather(*(one(each) for each in tries))
 
 
 def addresses(count: int) -> Iterator[str]:
@@ -182,7 +196,7 @@ async def test_s8_guesses_of_one_password_are_limited_from_however_many_addresse
     tries = [
         log_in(groups.api, spellings[number % 3], address) for number, address in enumerate(addresses(1000))
     ]
-    answers = await asyncio.gather(*tries)
+    answers = await all_of(tries)
     # One of the ten was the person's own log-in.
     assert Counter(answer.status for answer in answers) == {401: 8, 429: 992}
     assert hashing.verified == 8
@@ -297,10 +311,15 @@ async def instances(
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(2):
-            deps = await stack.enter_async_context(open_deps(settings, clock=clock))
+            opened = await stack.enter_async_context(open_deps(settings, clock=clock))
             hashing = Watched()
             stack.callback(hashing.close)
-            server = HTTPServer(make_app(dataclasses.replace(deps, hashing=hashing)))
+            limits = RateLimits(
+                settings, clock=clock, metrics=opened.metrics, answer_seconds=PATIENCE_SECONDS
+            )
+            stack.push_async_callback(limits.close)
+            deps = dataclasses.replace(opened, hashing=hashing, rate_limits=limits)
+            server = HTTPServer(make_app(deps))
             sockets = bind_sockets(0, "127.0.0.1")
             server.add_sockets(sockets)
             stack.push_async_callback(server.close_all_connections)
@@ -360,10 +379,8 @@ async def test_reads_are_shared_in_blocks_of_a_tenth(instances: list[Instance], 
 
 async def test_s8_guesses_are_limited_once_over_all_instances(instances: list[Instance]) -> None:
     email = f"{secrets.token_hex(6)}@example.org"
-    answers = await asyncio.gather(
-        *(log_in(instances[n % 2].api, email, address) for n, address in enumerate(addresses(1000)))
-    )
-    assert Counter(answer.status for answer in answers) == {401: 10, 429: 990}
+    tries = [log_in(instances[n % 2].api, email, address) for n, address in enumerate(addresses(300))]
+    assert Counter(answer.status for answer in await all_of(tries)) == {401: 10, 429: 290}
     assert sum(instance.hashing.verified for instance in instances) == 10
 
 
@@ -376,9 +393,7 @@ async def test_s8_limits_hold_when_redis_is_lost(
     for _ in range(4):
         assert (await log_in(instances[0].api, email, next(froms))).status == 401
     loss(redis)
-    answers = await asyncio.gather(
-        *(log_in(instances[n % 2].api, email, address) for n, address in enumerate(froms))
-    )
+    answers = await all_of(log_in(instances[n % 2].api, email, address) for n, address in enumerate(froms))
     # No fresh window where it had counted before: six more here, and there the ten it would have had alone.
     assert Counter(answer.status for answer in answers) == {401: 16, 429: 180}
     assert [instance.hashing.verified for instance in instances] == [10, 10]
@@ -396,7 +411,7 @@ async def test_redis_is_left_alone_for_a_while_when_it_did_not_answer(
         assert (await log_in(one.api, f"{number}@example.org", address)).status == 401
     clock.advance(REST_SECONDS + REST_JITTER_SECONDS)
     tries = [log_in(one.api, f"{n}.{n}@example.org", address) for n, address in enumerate(addresses(20))]
-    assert {answer.status for answer in await asyncio.gather(*tries)} == {401}
+    assert {answer.status for answer in await all_of(tries)} == {401}
     redis.thaw()
     # The first that found it frozen, and one probe.
     assert calls(redis) - before <= 2
