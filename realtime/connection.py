@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
 from realtime.close_codes import GOING_AWAY, TOO_SLOW
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 64 * 1024
 
+# What a write that waits costs beside its bytes: a future, its callback, their entry in the stream's list.
+WRITE_COST_BYTES = 512
+
 # Closing with this drops what the kernel still holds for a reader that does not read (RST instead of FIN).
 NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -28,10 +31,12 @@ Send = Callable[[bytes], int]
 
 
 class Stream(Protocol):
-    """What is used of a server's socket stream: public parts of Tornado's `IOStream`, and its `__dict__`."""
+    """What is used of a server's socket stream: of Tornado's `IOStream` public parts, its `__dict__`, and what waits."""
 
     socket: Any
     max_write_buffer_size: int | None
+    _write_buffer: Sized
+    _write_futures: Sized
 
     def write(self, data: bytes | memoryview) -> Any:
         """Queues `data`; a future that is done when it has reached the kernel. Raises when closed or full."""
@@ -72,6 +77,7 @@ class Connection:
         "heard",
         "joined",
         "on_change",
+        "on_queued",
         "session_id",
         "slot",
         "user_id",
@@ -106,6 +112,8 @@ class Connection:
         self.slot = -1  # Its place in its room's fan-out.
         # Called when its way out changes: a backlog came or went, or it began to close.
         self.on_change: Callable[[Connection], None] = _nobody_cares
+        # Called with what a write that has to wait takes of the memory that all connections share.
+        self.on_queued: Callable[[int], None] = _nobody_counts
         self._close = close
         self._ping = ping
         self._stream = stream
@@ -120,6 +128,15 @@ class Connection:
     def is_gone(self) -> bool:
         """Whether its socket is closed."""
         return self._stream.closed()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What its stream holds for a client that does not take it, with what it costs to hold it."""
+        stream = self._stream
+        if not stream.writing():
+            return 0
+        # The stream tells nobody how much it holds, and counting along would be a second list of all writes.
+        return len(stream._write_buffer) + WRITE_COST_BYTES * len(stream._write_futures)  # noqa: SLF001
 
     @property
     def way_out(self) -> Send:
@@ -208,6 +225,7 @@ class Connection:
         """Lets go of the stream. Nothing may be sent afterwards."""
         self.closing = True
         self.on_change = _nobody_cares
+        self.on_queued = _nobody_counts
         if WRITE in vars(self._stream):
             delattr(self._stream, WRITE)
 
@@ -239,6 +257,7 @@ class Connection:
             if not self.backlogged:
                 self.backlogged = True
                 self.on_change(self)
+            self.on_queued(len(data) + WRITE_COST_BYTES)
         return written
 
     def _recover(self) -> None:
@@ -255,6 +274,10 @@ class Connection:
 
 def _nobody_cares(_connection: Connection) -> None:
     """What a connection tells its changes to before it is registered and after it left."""
+
+
+def _nobody_counts(_size: int) -> None:
+    """The same for what it lets wait."""
 
 
 def _set_option(sock: Any, level: int, option: int, value: int | bytes) -> None:

@@ -84,8 +84,8 @@ class FakeStream:
     def __init__(self, sock: Any = None) -> None:
         self.socket: Any = sock or FakeSocket()
         self.max_write_buffer_size: int | None = None
-        self.buffer = bytearray()
-        self._futures: list[tuple[int, asyncio.Future]] = []
+        self._write_buffer = bytearray()
+        self._write_futures: list[tuple[int, asyncio.Future]] = []
         self._written = self._done = 0
         self._closed = False
 
@@ -94,30 +94,30 @@ class FakeStream:
             raise OSError("Stream is closed")
         if (
             self.max_write_buffer_size is not None
-            and len(self.buffer) + len(data) > self.max_write_buffer_size
+            and len(self._write_buffer) + len(data) > self.max_write_buffer_size
         ):
             raise ValueError("Reached maximum write buffer size")
-        self.buffer += data
+        self._write_buffer += data
         self._written += len(data)
         future = asyncio.get_running_loop().create_future()
-        self._futures.append((self._written, future))
+        self._write_futures.append((self._written, future))
         self.flush()
         return future
 
     def flush(self) -> None:
         """The socket became writable."""
         try:
-            while self.buffer:
-                sent = self.socket.send(bytes(self.buffer))
-                del self.buffer[:sent]
+            while self._write_buffer:
+                sent = self.socket.send(bytes(self._write_buffer))
+                del self._write_buffer[:sent]
                 self._done += sent
         except BlockingIOError:
             pass
-        while self._futures and self._futures[0][0] <= self._done:
-            self._futures.pop(0)[1].set_result(None)
+        while self._write_futures and self._write_futures[0][0] <= self._done:
+            self._write_futures.pop(0)[1].set_result(None)
 
     def writing(self) -> bool:
-        return bool(self.buffer)
+        return bool(self._write_buffer)
 
     def closed(self) -> bool:
         return self._closed
@@ -127,7 +127,7 @@ class FakeStream:
             self.socket.error = OSError("Bad file descriptor")
         self._closed = True
         self.socket = None
-        self.buffer.clear()
+        self._write_buffer.clear()
 
 
 def frames(received: bytes) -> list[tuple[int, bytes]]:

@@ -236,5 +236,5 @@ async def test_members_at_random_get_all_from_their_join_in_order(room, seed):
         peer.stream.flush()
     for peer, since, through in seen + [(peer, since, last) for peer, since in inside.items()]:
         peer.socket.room = None
-        if peer.connection.slot >= 0 or not peer.stream.buffer:
+        if peer.connection.slot >= 0 or not peer.stream._write_buffer:
             assert peer.seqs == list(range(since + 1, through + 1))
