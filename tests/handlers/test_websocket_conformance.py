@@ -312,6 +312,19 @@ def test_tornado_still_has_what_the_strict_protocol_relies_on() -> None:
         (close_frame(1000), 1000),
         (frame(TEXT, b"nobody obeys") + close_frame(4999), 4999),
     ],
+    ids=[
+        *(
+            "reserved bit",
+            "not masked",
+            "opcode",
+            "close code",
+            "close reason",
+            "text",
+            "large",
+            "very large",
+        ),
+        *("pings", "close", "close after a text"),
+    ],
 )
 async def test_s29_feed_refuses_with_the_code_and_sends_nothing_after_it(
     groups: Groups, base_url: str, deps: Deps, sent: bytes, code: int

@@ -66,7 +66,8 @@ class RawSocket:
 
     def end_sending(self) -> None:
         """Close this direction only."""
-        self._writer.write_eof()
+        with suppress(OSError):
+            self._writer.write_eof()
 
     def reset(self) -> None:
         """Be gone at once."""
@@ -93,11 +94,14 @@ class RawSocket:
         return frames
 
     async def closed(self) -> int | None:
-        """Read to the end and give the close frame's code: 0 where it had none, None where there was no frame."""
-        frames = await self.rest()
-        if not frames or frames[-1][0] != CLOSE:
-            return None
-        return int.from_bytes(frames[-1][1][:2])
+        """Read up to the close frame, go, and give its code: 0 where it had none, None where no frame came."""
+        while (found := await self.next()) is not None:
+            opcode, payload = found
+            if opcode == CLOSE:
+                self.end_sending()
+                assert await self.rest() == [], "something came after the close frame"
+                return int.from_bytes(payload[:2])
+        return None
 
 
 @asynccontextmanager
