@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import struct
+from collections import deque
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
@@ -18,8 +19,8 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 64 * 1024
 
-# What a write that waits costs beside its bytes: a future, its callback, their entry in the stream's list.
-WRITE_COST_BYTES = 512
+# What is handed to an empty stream at once of the frames that wait, joined: about what the kernel takes at once.
+MAX_JOINED_BYTES = SEND_BUFFER_BYTES // 2
 
 # Closing with this drops what the kernel still holds for a reader that does not read (RST instead of FIN).
 NO_LINGER = struct.pack("ii", 1, 0)
@@ -36,7 +37,6 @@ class Stream(Protocol):
     socket: Any
     max_write_buffer_size: int | None
     _write_buffer: Sized
-    _write_futures: Sized
 
     def write(self, data: bytes | memoryview) -> Any:
         """Queues `data`; a future that is done when it has reached the kernel. Raises when closed or full."""
@@ -53,17 +53,21 @@ class Connection:
     """One accepted WebSocket.
 
     Frames go straight to the socket while nothing waits in its stream. What a socket does not take goes to
-    the stream, and so does everything after it until the stream is empty again: a direct send would cut into
-    a waiting frame. Others write to the stream too (pongs, close frames), so its `write` is watched.
+    the stream, and everything after it is held here until the stream is empty again: a direct send would cut
+    into a waiting frame. Holding costs a reference to a frame that all members share, where a write to the
+    stream costs a try to send, a future and mostly a copy: a thousand readers that stall would take all the time
+    of the others. Who else writes to the stream (pongs, close frames) is not held up, so its `write` is watched.
     A client that lets more than `MAX_QUEUED_BYTES` wait is cut off without a word: a close frame would only
     queue up behind what it does not read.
     """
 
     __slots__ = (
         "_close",
-        "_last_write",
+        "_held",
+        "_held_bytes",
         "_marks",
         "_ping",
+        "_queued_bytes",
         "_send",
         "_stream",
         "_stream_write",
@@ -117,8 +121,10 @@ class Connection:
         self._close = close
         self._ping = ping
         self._stream = stream
-        self._last_write: Any = None
-        self._marks: list[tuple[float, Any]] = []  # Writes that waited, with when they were first seen to.
+        self._held: deque[bytes | memoryview] = deque()
+        self._held_bytes = 0
+        self._queued_bytes = 0  # Of what ever had to wait.
+        self._marks: list[tuple[float, int]] = []  # When that was first seen to be so many.
         self._send = None if self.closing else self._prepare(stream)
         self._stream_write = stream.write
         self.backlogged = stream.writing()
@@ -131,12 +137,11 @@ class Connection:
 
     @property
     def waiting_bytes(self) -> int:
-        """What its stream holds for a client that does not take it, with what it costs to hold it."""
-        stream = self._stream
-        if not stream.writing():
-            return 0
-        # The stream tells nobody how much it holds, and counting along would be a second list of all writes.
-        return len(stream._write_buffer) + WRITE_COST_BYTES * len(stream._write_futures)  # noqa: SLF001
+        """What waits for the client, here and in its stream; frames that others wait for too count in full."""
+        if not self._stream.writing():
+            return self._held_bytes
+        # The stream has no public word for it.
+        return self._held_bytes + len(self._stream._write_buffer)  # noqa: SLF001
 
     @property
     def way_out(self) -> Send:
@@ -151,10 +156,11 @@ class Connection:
         """Takes all of `data`, now or through the stream, or cuts the connection; gives `len(data)`."""
         if self.closing:
             return len(data)
-        if self._send is None or self._stream.writing():
+        if self.backlogged:
+            self._go_on()
+        if self._send is None or self.backlogged:
             self._queue(data)
             return len(data)
-        self._recover()
         try:
             sent = self._send(data)
         except BlockingIOError:
@@ -181,6 +187,8 @@ class Connection:
             return
         self._end(code)
         try:
+            if self._held:
+                self._stream_write(self._take_held(MAX_QUEUED_BYTES))
             self._close(code, reason)
         except Exception:
             logger.exception("closing a socket with %d failed", code)
@@ -191,6 +199,7 @@ class Connection:
         if not self.closing:
             self._end(code)
         if not self._stream.closed():
+            self._forget_held()
             _set_option(self._stream.socket, socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self._stream.close()
 
@@ -209,23 +218,23 @@ class Connection:
 
     def oldest_seconds(self, now: float) -> float:
         """How long the oldest waiting byte has waited, 0 if none does, seen at the granularity of the calls."""
-        if not self._stream.writing():
+        self._go_on()
+        waiting = self.waiting_bytes
+        if not waiting:
             self._marks.clear()
-            self._last_write = None
-            self._recover()
             return 0.0
-        if self._last_write is not None:
-            self._marks.append((now, self._last_write))
-            self._last_write = None
-        while self._marks and self._marks[0][1].done():
+        if not self._marks or self._marks[-1][1] != self._queued_bytes:
+            self._marks.append((now, self._queued_bytes))
+        while self._marks[0][1] <= self._queued_bytes - waiting:
             self._marks.pop(0)
-        return now - self._marks[0][0] if self._marks else 0.0
+        return now - self._marks[0][0]
 
     def release(self) -> None:
         """Lets go of the stream. Nothing may be sent afterwards."""
         self.closing = True
         self.on_change = _nobody_cares
         self.on_queued = _nobody_counts
+        self._forget_held()
         if WRITE in vars(self._stream):
             delattr(self._stream, WRITE)
 
@@ -239,10 +248,46 @@ class Connection:
         return None if isinstance(stream.socket, ssl.SSLSocket) else send
 
     def _queue(self, data: bytes | memoryview) -> None:
-        try:
-            self._watched_write(data)
-        except Exception:  # noqa: BLE001 - closed or full, in the library's own errors; it is cut off by now
-            self.abort()
+        """Hands `data` to the stream, or holds it if something waits there."""
+        if not self.backlogged:
+            try:
+                self._watched_write(data)
+            except Exception:  # noqa: BLE001 - closed or full, in the library's own errors; it is cut off by now
+                self.abort()
+        elif self.waiting_bytes + len(data) > MAX_QUEUED_BYTES:
+            self.abort(TOO_SLOW)
+        else:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        self._queued_bytes += size
+        self.on_queued(size)
+
+    def _go_on(self, _written: object = None) -> None:
+        """Gives the stream, if it is empty, more of what is held; with nothing left, direct sends may go on."""
+        while not self._stream.writing() and not self._stream.closed():
+            if not self._held:
+                self._recover()
+                return
+            written = self._stream_write(self._take_held(MAX_JOINED_BYTES))
+            if self._stream.writing():
+                written.add_done_callback(self._go_on)
+
+    def _take_held(self, most: int) -> bytes | memoryview:
+        """The next frames that are held, whole ones, `most` bytes together or one that is longer."""
+        frames = [self._held.popleft()]
+        size = len(frames[0])
+        while self._held and size + len(self._held[0]) <= most:
+            frames.append(self._held.popleft())
+            size += len(frames[-1])
+        self._held_bytes -= size
+        return b"".join(frames) if len(frames) > 1 else frames[0]
+
+    def _forget_held(self) -> None:
+        self._held.clear()
+        self._held_bytes = 0
 
     def _watched_write(self, data: bytes | memoryview) -> Any:
         """Stands before the stream's `write`, whoever calls it."""
@@ -253,15 +298,15 @@ class Connection:
             # Now the stream itself says that it is closed, in the one way its other writers know.
             return self._stream_write(data)
         if self._stream.writing():
-            self._last_write = written
+            written.add_done_callback(self._go_on)
             if not self.backlogged:
                 self.backlogged = True
                 self.on_change(self)
-            self.on_queued(len(data) + WRITE_COST_BYTES)
+            self._count(len(data))
         return written
 
     def _recover(self) -> None:
-        """Nothing waits in the stream: direct sends may go on."""
+        """Nothing waits any more: direct sends may go on."""
         if self.backlogged:
             self.backlogged = False
             self.on_change(self)

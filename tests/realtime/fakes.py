@@ -78,6 +78,28 @@ class FakeTlsSocket(ssl.SSLSocket):
         return len(data)
 
 
+class Written:
+    """What a write gives: a future whose callbacks do not wait for the loop's next turn."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[Self], object]] = []
+        self._is_done = False
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def add_done_callback(self, callback: Callable[[Self], object]) -> None:
+        if self._is_done:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def set_done(self) -> None:
+        self._is_done = True
+        for callback in self._callbacks:
+            callback(self)
+
+
 class FakeStream:
     """Does what Tornado's IOStream does with a write, a full buffer and a close."""
 
@@ -85,11 +107,11 @@ class FakeStream:
         self.socket: Any = sock or FakeSocket()
         self.max_write_buffer_size: int | None = None
         self._write_buffer = bytearray()
-        self._write_futures: list[tuple[int, asyncio.Future]] = []
+        self._written_at: list[tuple[int, Written]] = []
         self._written = self._done = 0
         self._closed = False
 
-    def write(self, data: bytes | memoryview) -> asyncio.Future:
+    def write(self, data: bytes | memoryview) -> Written:
         if self._closed:
             raise OSError("Stream is closed")
         if (
@@ -99,10 +121,10 @@ class FakeStream:
             raise ValueError("Reached maximum write buffer size")
         self._write_buffer += data
         self._written += len(data)
-        future = asyncio.get_running_loop().create_future()
-        self._write_futures.append((self._written, future))
+        written = Written()
+        self._written_at.append((self._written, written))
         self.flush()
-        return future
+        return written
 
     def flush(self) -> None:
         """The socket became writable."""
@@ -113,8 +135,8 @@ class FakeStream:
                 self._done += sent
         except BlockingIOError:
             pass
-        while self._write_futures and self._write_futures[0][0] <= self._done:
-            self._write_futures.pop(0)[1].set_result(None)
+        while self._written_at and self._written_at[0][0] <= self._done:
+            self._written_at.pop(0)[1].set_done()
 
     def writing(self) -> bool:
         return bool(self._write_buffer)

@@ -10,11 +10,11 @@ import pytest
 from realtime import backlog as limits
 from realtime.backlog import Backlog
 from realtime.close_codes import TOO_SLOW
-from realtime.connection import WRITE_COST_BYTES, Connection
+from realtime.connection import Connection
 from tests.realtime.fakes import Peer
 
 WRITE = bytes(1024)
-COST = len(WRITE) + WRITE_COST_BYTES
+COST = len(WRITE)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def stall(backlog):
     return stall
 
 
-async def test_waiting_bytes_are_what_the_stream_holds_and_what_holding_costs(stall):
+async def test_waiting_bytes_are_what_stream_and_connection_hold(stall):
     peer = stall()
     assert peer.connection.waiting_bytes == 0
     peer.connection.send(WRITE)

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from realtime.broker import LocalBroker
 from realtime.close_codes import TOO_SLOW
-from realtime.connection import MAX_QUEUED_BYTES, WRITE_COST_BYTES, Connection
+from realtime.connection import MAX_QUEUED_BYTES, Connection
 from realtime.hub import Hub
 from realtime.protocol import text_frame
 from tests.realtime.fakes import ROOM, MemoryLog, frames, until
@@ -173,8 +173,8 @@ async def test_tornado_still_has_what_the_fast_way_relies_on(dial):
     # An instance attribute stands before the method, for the WebSocket code too (it looks it up each time).
     assert vars(stream)["write"] == connection._watched_write
     assert "write" not in type(stream).__dict__.get("__slots__", ())
-    # How much waits is asked of its buffer and its list of writes, which are there and empty.
-    assert len(stream._write_buffer) == len(stream._write_futures) == connection.waiting_bytes == 0
+    # How much waits is asked of its buffer.
+    assert len(stream._write_buffer) == connection.waiting_bytes == 0
     for name in ("writing", "closed", "close", "write"):
         assert callable(getattr(IOStream, name))
 
@@ -219,7 +219,7 @@ async def test_tornado_tells_how_much_waits_when_some_of_it_has_left(dial, fill)
         stream.write(numbered(1, 50_000))
     before = connection.waiting_bytes
     stream.write(numbered(2, 10_000))
-    assert connection.waiting_bytes == before + len(numbered(2, 10_000)) + WRITE_COST_BYTES
+    assert connection.waiting_bytes == before + len(numbered(2, 10_000))
     reading = asyncio.create_task(wait_for_end(client))
     await until(lambda: connection.waiting_bytes == 0)
     assert not stream.writing()
