@@ -86,17 +86,18 @@ class RawSocket:
         assert first & 0xF0 == 0x80, "a server sends whole, plain frames"
         return first & 0x0F, payload
 
-    async def rest(self) -> list[Frame]:
-        """Give the frames up to the end of the connection."""
-        frames = []
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        """Give the frames as they come, up to the end of the connection."""
         while (found := await self.next()) is not None:
-            frames.append(found)
-        return frames
+            yield found
+
+    async def rest(self) -> list[Frame]:
+        """Give the frames up to the end of the connection, once it is there."""
+        return [found async for found in self]
 
     async def closed(self) -> int | None:
         """Read up to the close frame, go, and give its code: 0 where it had none, None where no frame came."""
-        while (found := await self.next()) is not None:
-            opcode, payload = found
+        async for opcode, payload in self:
             if opcode == CLOSE:
                 self.end_sending()
                 assert await self.rest() == [], "something came after the close frame"
