@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 import struct
-from collections import deque
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 64 * 1024
 
-# What is handed to an empty stream at once of the frames that wait, joined: about what the kernel takes at once.
+# What one joined send may carry. A healthy socket takes it whole, even with as much again still on its way.
 MAX_JOINED_BYTES = SEND_BUFFER_BYTES // 2
 
 # Closing with this drops what the kernel still holds for a reader that does not read (RST instead of FIN).
@@ -121,7 +120,7 @@ class Connection:
         self._close = close
         self._ping = ping
         self._stream = stream
-        self._held: deque[bytes | memoryview] = deque()
+        self._held: list[bytes | memoryview] = []
         self._held_bytes = 0
         self._queued_bytes = 0  # Of what ever had to wait.
         self._marks: list[tuple[float, int]] = []  # When that was first seen to be so many.
@@ -187,9 +186,8 @@ class Connection:
             return
         self._end(code)
         try:
-            if self._held:
-                self._stream_write(self._take_held(MAX_QUEUED_BYTES))
-            self._close(code, reason)
+            if self._flush():
+                self._close(code, reason)
         except Exception:
             logger.exception("closing a socket with %d failed", code)
             self.abort()
@@ -275,15 +273,26 @@ class Connection:
             if self._stream.writing():
                 written.add_done_callback(self._go_on)
 
+    def _flush(self) -> bool:
+        """Hands all that is held to the stream; false if there is no room, then the connection is cut."""
+        if self._held:
+            try:
+                self._stream_write(self._take_held(MAX_QUEUED_BYTES))
+            except Exception:  # noqa: BLE001 - closed or full, in the library's own errors
+                self.abort()
+                return False
+        return True
+
     def _take_held(self, most: int) -> bytes | memoryview:
         """The next frames that are held, whole ones, `most` bytes together or one that is longer."""
-        frames = [self._held.popleft()]
-        size = len(frames[0])
-        while self._held and size + len(self._held[0]) <= most:
-            frames.append(self._held.popleft())
-            size += len(frames[-1])
+        count, size = 1, len(self._held[0])
+        while count < len(self._held) and size + len(self._held[count]) <= most:
+            size += len(self._held[count])
+            count += 1
+        frames = self._held[:count]
+        del self._held[:count]
         self._held_bytes -= size
-        return b"".join(frames) if len(frames) > 1 else frames[0]
+        return b"".join(frames) if count > 1 else frames[0]
 
     def _forget_held(self) -> None:
         self._held.clear()

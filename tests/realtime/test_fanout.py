@@ -8,8 +8,9 @@ import random
 
 import pytest
 
+from realtime.connection import MAX_JOINED_BYTES
 from realtime.events import Position
-from realtime.fanout import MAX_JOINED_BYTES, MAX_WAITING_BYTES, FanOut
+from realtime.fanout import MAX_WAITING_BYTES, FanOut
 from realtime.protocol import text_frame
 from tests.realtime.fakes import EPOCH, Peer, stranger, until
 

@@ -54,9 +54,10 @@ class RawSocket:
 
     async def send(self, data: bytes) -> None:
         """Send the bytes; those that come too late are lost without a word."""
-        with suppress(ConnectionError):
-            self._writer.write(data)
-            await self._writer.drain()
+        if not self._writer.is_closing():
+            with suppress(ConnectionError):
+                self._writer.write(data)
+                await self._writer.drain()
 
     async def send_in_pieces(self, data: bytes, size: int) -> None:
         """Send ``size`` bytes at a time, each by itself as far as the kernel lets it."""
