@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import click
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from community.demo import fill_if_empty, log_ins
@@ -31,6 +30,7 @@ from config.deps import Deps
 from config.lifecycle import Lifecycle
 from config.metrics import Metrics
 from config.settings import Settings, SettingsError, load_settings
+from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
 from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
@@ -48,8 +48,9 @@ log = logging.getLogger("cohort.server")
 BACKLOG = 4096
 # A body over 1 MiB is refused with an answer; one over this is not even read.
 MAX_BODY_BYTES, MAX_HEADER_BYTES = 2 * 1024 * 1024, 16 * 1024
-# Seconds. Idle keep-alive connections and slow headers; slow bodies; requests at the end; mails at the end.
-IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 75, 30, 30, 15
+# Seconds. A new connection's first headers; idle connections and later headers; slow bodies; requests and mails at
+# the end. Idle is longer than load balancers keep their connections (60 s mostly), so that they close first.
+FIRST_HEAD_SECONDS, IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 10, 75, 30, 30, 15
 
 
 @asynccontextmanager
@@ -120,8 +121,9 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
     async with open_deps(settings) as deps:
         if demo:
             await fill_if_empty(deps, say=click.echo)
-        server = HTTPServer(
+        server = PunctualServer(
             make_app(deps),
+            first_head_seconds=FIRST_HEAD_SECONDS,
             idle_connection_timeout=IDLE_SECONDS,
             body_timeout=BODY_SECONDS,
             max_body_size=MAX_BODY_BYTES,
@@ -155,7 +157,7 @@ def _announce(settings: Settings, port: int, demo_log_ins: list[str]) -> None:
     sys.stdout.flush()
 
 
-async def _drain(deps: Deps, server: HTTPServer) -> None:
+async def _drain(deps: Deps, server: PunctualServer) -> None:
     """Stop accepting, finish what is under way, tell sockets where to go. Mails are sent when deps close."""
     deps.lifecycle.draining = True
     server.stop()

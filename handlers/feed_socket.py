@@ -3,6 +3,7 @@
 What is sent, and when, is the hub's. Nothing a client sends is obeyed.
 """
 
+import asyncio
 import logging
 import secrets
 from http import HTTPStatus
@@ -10,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketHandler
 
 from community.actor import Actor
 from community.errors import BadToken
@@ -19,6 +19,7 @@ from community.tokens import ACCESS
 from config.deps import Deps
 from config.log import request_id
 from handlers.errors import Answer, MethodNotAllowed, answer_to, problem
+from handlers.websocket import Refused, StrictWebSocketHandler
 from realtime.close_codes import BAD_TOKEN, NO_GROUP, POLICY, TRY_LATER
 from realtime.connection import Connection
 from realtime.events import Position
@@ -26,17 +27,20 @@ from store.errors import StoreUnavailable
 
 log = logging.getLogger("cohort.feed_socket")
 
-PROTOCOL = "cohort.v1"
+PROTOCOL, VERSION = "cohort.v1", "13"
 # A phone has nothing to say but control frames; these bound what a hostile one can make us read.
 MAX_FRAME_BYTES, MAX_FRAMES, FRAMES_SECONDS = 4096, 30, 60.0
+# From the upgrade to the room: two queries that are given up after 5 s each, and reads of the log after 10 s each.
+JOIN_SECONDS = 30.0
 
 
-class FeedSocketHandler(WebSocketHandler):
+class FeedSocketHandler(StrictWebSocketHandler):
     deps: Deps
     _connection: Connection | None = None
 
-    def initialize(self, deps: Deps) -> None:
+    def initialize(self, deps: Deps, join_seconds: float = JOIN_SECONDS) -> None:
         self.deps = deps
+        self._join_seconds = join_seconds
         self.request_id = secrets.token_hex(8)
         self._frames = 0
         self._frames_since = 0.0
@@ -61,12 +65,18 @@ class FeedSocketHandler(WebSocketHandler):
 
     async def get(self, *args: str, **kwargs: str) -> None:
         """Upgrade, or say in the contract's words why not."""
-        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+        headers = self.request.headers
+        upgrades = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
+        if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in upgrades:
             self._refuse(problem(400, "Connect here with a WebSocket.", "upgrade_required"))
             return
-        origin = self.request.headers.get("Origin")
+        origin = headers.get("Origin")
         if origin is not None and not self.check_origin(origin):
             self._refuse(problem(403, "This origin is not allowed.", "origin_not_allowed"))
+            return
+        if headers.get("Sec-WebSocket-Version") != VERSION or not headers.get("Sec-WebSocket-Key"):
+            spoken = {"Sec-WebSocket-Version": VERSION}
+            self._refuse(problem(426, "Speak WebSocket version 13 here.", "upgrade_required", spoken))
             return
         await super().get(*args, **kwargs)
 
@@ -85,7 +95,7 @@ class FeedSocketHandler(WebSocketHandler):
     async def open(self, *_: str, **__: str) -> None:
         """Admit the client, or close with the code that tells it what to do."""
         token = self._token()
-        since_text = self.get_query_argument("since", None)
+        since_text = self._argument("since")
         # What upgraded the connection is not needed for the hours to come, and holds the token.
         self.request.headers.clear()
         self.request.uri = self.request.path
@@ -112,7 +122,11 @@ class FeedSocketHandler(WebSocketHandler):
         # Known under its user before membership is read, so that a removal meanwhile is not missed.
         self.deps.realtime.register(connection)
         try:
-            await self._join(connection, token, since_text)
+            async with asyncio.timeout(self._join_seconds):
+                await self._join(connection, token, since_text)
+        except TimeoutError:
+            log.warning("a socket was not in its room within %.0f s", self._join_seconds)
+            connection.close(TRY_LATER, "timeout")
         except Exception:
             log.exception("the feed's socket failed")
             connection.close(TRY_LATER, "failed")
@@ -144,18 +158,34 @@ class FeedSocketHandler(WebSocketHandler):
         for offered in headers.get("Sec-WebSocket-Protocol", "").split(","):
             if offered.strip().startswith("bearer."):
                 return offered.strip().removeprefix("bearer.")
-        return self.get_query_argument("token", "")
+        return self._argument("token") or ""
+
+    def _argument(self, name: str) -> str | None:
+        """Give a value of the query; what is no UTF-8 there is no token and no position either."""
+        values = self.request.query_arguments.get(name)
+        return values[-1].decode(errors="replace").strip() if values else None
 
     def _ping(self) -> None:
         self.ping(b"")
 
-    def on_message(self, message: str | bytes) -> None:  # noqa: ARG002 - nothing a client sends is obeyed
+    def on_frame(self) -> None:
+        """Count every frame, pings and fragments too: a phone sends two or three control frames a minute."""
         now = self.deps.clock.monotonic()
         if now - self._frames_since > FRAMES_SECONDS:
             self._frames, self._frames_since = 0, now
         self._frames += 1
-        if self._frames > MAX_FRAMES and self._connection is not None:
-            self._connection.close(POLICY, "flood")
+        if self._frames > MAX_FRAMES:
+            raise Refused(POLICY, "flood")
+
+    def on_message(self, message: str | bytes) -> None:
+        """Obey nothing a client says."""
+
+    def refuse(self, refused: Refused) -> None:
+        """Through the connection, which knows that nothing may follow the close frame."""
+        if self._connection is not None:
+            self._connection.close(refused.code, refused.reason)
+        else:
+            super().refuse(refused)
 
     def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - that it came is all
         if self._connection is not None:

@@ -3,6 +3,8 @@ Deciding when to use one belongs to the hub and the handler.
 """
 
 GOING_AWAY = 1001  # The server is leaving: reconnect with `since` after the reason's `retry_after` seconds.
+PROTOCOL_ERROR = 1002  # What came is no WebSocket (RFC 6455): stop.
+INVALID_TEXT = 1007  # A text or a close reason that is no UTF-8: stop.
 POLICY = 1008  # Floods: stop.
 TOO_LARGE = 1009  # A frame over the limit: stop.
 TRY_LATER = 1013  # This instance is full or cannot read its database: try later.

@@ -6,14 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from realtime.connection import SEND_BUFFER_BYTES, Connection, Send
+from realtime.connection import MAX_JOINED_BYTES, Connection, Send
 from realtime.events import Position
 
 # How many sends between two turns of the event loop: 500 take 1-3 ms. Turns cost at most 8 % of the speed.
 SLICE_SENDS = 500
-
-# What one joined send may carry. A healthy socket takes it whole, even with as much again still on its way.
-MAX_JOINED_BYTES = SEND_BUFFER_BYTES // 2
 
 # What may wait for a room whose fan-out does not keep up: eleven thousand events of the usual 700 bytes.
 MAX_WAITING_BYTES = 8 << 20

@@ -78,46 +78,68 @@ class FakeTlsSocket(ssl.SSLSocket):
         return len(data)
 
 
+class Written:
+    """What a write gives: a future whose callbacks do not wait for the loop's next turn."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[Self], object]] = []
+        self._is_done = False
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def add_done_callback(self, callback: Callable[[Self], object]) -> None:
+        if self._is_done:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def set_done(self) -> None:
+        self._is_done = True
+        for callback in self._callbacks:
+            callback(self)
+
+
 class FakeStream:
     """Does what Tornado's IOStream does with a write, a full buffer and a close."""
 
     def __init__(self, sock: Any = None) -> None:
         self.socket: Any = sock or FakeSocket()
         self.max_write_buffer_size: int | None = None
-        self.buffer = bytearray()
-        self._futures: list[tuple[int, asyncio.Future]] = []
+        self._write_buffer = bytearray()
+        self._written_at: list[tuple[int, Written]] = []
         self._written = self._done = 0
         self._closed = False
 
-    def write(self, data: bytes | memoryview) -> asyncio.Future:
+    def write(self, data: bytes | memoryview) -> Written:
         if self._closed:
             raise OSError("Stream is closed")
         if (
             self.max_write_buffer_size is not None
-            and len(self.buffer) + len(data) > self.max_write_buffer_size
+            and len(self._write_buffer) + len(data) > self.max_write_buffer_size
         ):
             raise ValueError("Reached maximum write buffer size")
-        self.buffer += data
+        self._write_buffer += data
         self._written += len(data)
-        future = asyncio.get_running_loop().create_future()
-        self._futures.append((self._written, future))
+        written = Written()
+        self._written_at.append((self._written, written))
         self.flush()
-        return future
+        return written
 
     def flush(self) -> None:
         """The socket became writable."""
         try:
-            while self.buffer:
-                sent = self.socket.send(bytes(self.buffer))
-                del self.buffer[:sent]
+            while self._write_buffer:
+                sent = self.socket.send(bytes(self._write_buffer))
+                del self._write_buffer[:sent]
                 self._done += sent
         except BlockingIOError:
             pass
-        while self._futures and self._futures[0][0] <= self._done:
-            self._futures.pop(0)[1].set_result(None)
+        while self._written_at and self._written_at[0][0] <= self._done:
+            self._written_at.pop(0)[1].set_done()
 
     def writing(self) -> bool:
-        return bool(self.buffer)
+        return bool(self._write_buffer)
 
     def closed(self) -> bool:
         return self._closed
@@ -127,7 +149,7 @@ class FakeStream:
             self.socket.error = OSError("Bad file descriptor")
         self._closed = True
         self.socket = None
-        self.buffer.clear()
+        self._write_buffer.clear()
 
 
 def frames(received: bytes) -> list[tuple[int, bytes]]:

@@ -8,8 +8,9 @@ import random
 
 import pytest
 
+from realtime.connection import MAX_JOINED_BYTES
 from realtime.events import Position
-from realtime.fanout import MAX_JOINED_BYTES, MAX_WAITING_BYTES, FanOut
+from realtime.fanout import MAX_WAITING_BYTES, FanOut
 from realtime.protocol import text_frame
 from tests.realtime.fakes import EPOCH, Peer, stranger, until
 
@@ -236,5 +237,5 @@ async def test_members_at_random_get_all_from_their_join_in_order(room, seed):
         peer.stream.flush()
     for peer, since, through in seen + [(peer, since, last) for peer, since in inside.items()]:
         peer.socket.room = None
-        if peer.connection.slot >= 0 or not peer.stream.buffer:
+        if peer.connection.slot >= 0 or not peer.stream._write_buffer:
             assert peer.seqs == list(range(since + 1, through + 1))

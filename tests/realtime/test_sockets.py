@@ -173,6 +173,8 @@ async def test_tornado_still_has_what_the_fast_way_relies_on(dial):
     # An instance attribute stands before the method, for the WebSocket code too (it looks it up each time).
     assert vars(stream)["write"] == connection._watched_write
     assert "write" not in type(stream).__dict__.get("__slots__", ())
+    # How much waits is asked of its buffer.
+    assert len(stream._write_buffer) == connection.waiting_bytes == 0
     for name in ("writing", "closed", "close", "write"):
         assert callable(getattr(IOStream, name))
 
@@ -207,6 +209,22 @@ async def test_tornado_write_is_done_when_the_kernel_has_it_and_raises_when_full
     stream.close()
     with pytest.raises(StreamClosedError):
         connection._stream_write(b"x")
+    await reading
+
+
+async def test_tornado_tells_how_much_waits_when_some_of_it_has_left(dial, fill):
+    client, connection = await dial()
+    stream = connection._stream
+    while not stream.writing():
+        stream.write(numbered(1, 50_000))
+    before = connection.waiting_bytes
+    stream.write(numbered(2, 10_000))
+    assert connection.waiting_bytes == before + len(numbered(2, 10_000))
+    reading = asyncio.create_task(wait_for_end(client))
+    await until(lambda: connection.waiting_bytes == 0)
+    assert not stream.writing()
+    stream.close()
+    assert connection.waiting_bytes == 0
     await reading
 
 

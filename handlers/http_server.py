@@ -1,0 +1,76 @@
+"""Tornado's HTTP server, with a time limit on a new connection's first request.
+
+What a request may ask and how large it may be is set where the server is made; what is answered is the handlers'.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, cast
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+
+
+class PunctualServer(HTTPServer):
+    """Closes a connection that has not sent one complete request head in time.
+
+    Tornado's ``idle_connection_timeout`` is both: how long a head may take, and how long a connection that was
+    answered may stay idle. A proxy keeps connections for a minute and more, and must not find them closed; a
+    stranger who dribbles must not hold one so long. A later head has the idle time, for whoever dribbles there
+    holds no more than by keeping quiet.
+    """
+
+    def initialize(  # type: ignore[override]  # one argument more
+        self, *args: Any, first_head_seconds: float, **kwargs: Any
+    ) -> None:
+        """``first_head_seconds`` begin when the connection is accepted. The rest is Tornado's."""
+        super().initialize(*args, **kwargs)
+        self._first_head_seconds = first_head_seconds
+        self._timers: dict[object, asyncio.TimerHandle] = {}
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Called by Tornado when a connection was accepted, and again after each answer."""
+        delegate = super().start_request(server_conn, request_conn)
+        if server_conn in self._timers:
+            return delegate
+        close = cast("HTTP1Connection", request_conn).close
+        timer = asyncio.get_running_loop().call_later(self._first_head_seconds, close)
+        self._timers[server_conn] = timer
+        return _FirstRequest(delegate, timer)
+
+    def on_close(self, server_conn: object) -> None:
+        """Called by Tornado when a connection is closed or became a WebSocket."""
+        timer = self._timers.pop(server_conn, None)
+        if timer is not None:
+            timer.cancel()
+        super().on_close(server_conn)
+
+
+class _FirstRequest(HTTPMessageDelegate):
+    """Stops the timer when the head is there."""
+
+    def __init__(self, delegate: HTTPMessageDelegate, timer: asyncio.TimerHandle) -> None:
+        self._delegate = delegate
+        self._timer = timer
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        self._timer.cancel()
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._delegate.data_received(chunk)
+
+    def finish(self) -> None:
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        self._delegate.on_connection_close()

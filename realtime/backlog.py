@@ -1,0 +1,79 @@
+"""The connections for which bytes wait: how long, how much in all of them, and who is cut when it is too much.
+What one of them does with its bytes is connection's; when they are looked at is the sweeper's.
+"""
+
+import logging
+from typing import Final
+
+from realtime.close_codes import TOO_SLOW
+from realtime.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+# How long the oldest byte may wait for a client to take it: a phone that is slower sees the past, not the feed.
+MAX_QUEUED_SECONDS: Final = 10.0
+
+# What may wait in all streams of an instance together, with what it costs to keep it: a thousand readers that stall
+# at `MAX_QUEUED_BYTES` each would be 1 GiB. Ten thousand may still be 13 KiB behind what their kernels hold.
+MAX_TOTAL_BYTES: Final = 128 << 20
+
+# Cutting goes on down to here, so that the next count is 8 MiB away. A wider gap would cut more at once than needed:
+# each takes the loop some microseconds for every write that waited.
+ENOUGH_TOTAL_BYTES: Final = MAX_TOTAL_BYTES - (8 << 20)
+
+
+class Backlog:
+    """What waits on this instance. Connections without a backlog are unknown here and cost nothing.
+
+    Between two looks only what is added is known; what left the buffers is noticed when they are counted anew.
+    """
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._bytes = 0  # What waited at the last count, and what was added since.
+        self._cut = 0
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def watch(self, connection: Connection) -> None:
+        """Bytes wait for `connection`: it is looked at until they are gone."""
+        self._connections.add(connection)
+
+    def forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    def grow(self, size: int) -> None:
+        """`size` more wait somewhere. Over the limit they are counted, and those with the most are cut."""
+        self._bytes += size
+        if self._bytes > MAX_TOTAL_BYTES:
+            self._relieve()
+
+    def look(self, now: float) -> None:
+        """Cuts those whose oldest byte is too old, forgets those that caught up, and counts what is left.
+
+        To be called several times a second; `now` is in monotonic seconds.
+        """
+        for connection in list(self._connections):
+            if connection.oldest_seconds(now) > MAX_QUEUED_SECONDS:
+                self._abort(connection)
+            elif not connection.backlogged:
+                self._connections.discard(connection)
+        self._bytes = sum(connection.waiting_bytes for connection in self._connections)
+        if self._cut:
+            logger.warning("%d connections were cut: too much waited for all together", self._cut)
+            self._cut = 0
+
+    def _relieve(self) -> None:
+        waiting = [(connection.waiting_bytes, connection) for connection in self._connections]
+        waiting.sort(key=lambda pair: pair[0])
+        self._bytes = sum(size for size, _ in waiting)
+        while self._bytes > ENOUGH_TOTAL_BYTES and waiting:
+            size, connection = waiting.pop()
+            self._abort(connection)
+            self._bytes -= size
+            self._cut += 1
+
+    def _abort(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        connection.abort(TOO_SLOW)

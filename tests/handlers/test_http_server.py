@@ -1,0 +1,163 @@
+"""How long a connection may take before it has asked something, and between two requests; over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from handlers.http_server import PunctualServer
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+# Long enough never to be reached here; and short.
+NEVER, SOON = 600.0, 0.2
+
+
+class Hello(RequestHandler):
+    async def get(self) -> None:
+        await asyncio.sleep(0)
+        self.finish("hello")
+
+    def post(self) -> None:
+        self.finish(self.request.body)
+
+
+class Socket(WebSocketHandler):
+    async def on_message(self, message: str | bytes) -> None:
+        await self.write_message(message)
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def read(self, size: int) -> bytes:
+        """Give so many bytes, or what came before the end."""
+        try:
+            return await asyncio.wait_for(self.reader.readexactly(size), 10)
+        except asyncio.IncompleteReadError as end:
+            return end.partial
+        except ConnectionError:
+            return b""
+
+    async def limit_passes(self) -> None:
+        """Return when one that came later and kept quiet has been closed: what is due first comes first."""
+        reader, writer = await asyncio.open_connection(*self.writer.get_extra_info("peername"))
+        assert await asyncio.wait_for(reader.read(1), 10) == b""
+        writer.close()
+
+    async def answer(self) -> bytes:
+        """Give an answer's body."""
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        size = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        return await self.read(int(size.split(b":")[1]))
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Any]]:
+    """Start a server with these time limits, and connect to it."""
+    servers: list[HTTPServer] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def connect(first_head_seconds: float, idle_seconds: float) -> Client:
+        server = PunctualServer(
+            Application([("/", Hello), ("/ws", Socket)]),
+            first_head_seconds=first_head_seconds,
+            idle_connection_timeout=idle_seconds,
+        )
+        servers.append(server)
+        sockets = bind_sockets(0, "127.0.0.1")
+        server.add_sockets(sockets)
+        reader, writer = await asyncio.open_connection(*sockets[0].getsockname())
+        writers.append(writer)
+        return Client(reader, writer)
+
+    yield connect
+    for writer in writers:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+    for server in servers:
+        server.stop()
+        await server.close_all_connections()
+        assert not server._timers, "a timer for a connection that is gone"
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", REQUEST[:-2]])
+async def test_s31_connection_is_closed_when_no_whole_head_comes_in_time(connect, sent: bytes) -> None:
+    client = await connect(SOON, NEVER)
+    client.writer.write(sent)
+    assert await client.read(1) == b""
+
+
+async def test_s31_dribbled_bytes_do_not_prolong_the_time_for_the_head(connect) -> None:
+    client = await connect(SOON, NEVER)
+
+    async def dribble() -> None:
+        with suppress(ConnectionError):
+            while True:
+                client.writer.write(b"G")
+                await client.writer.drain()
+                await asyncio.sleep(SOON / 10)
+
+    dribbling = asyncio.create_task(dribble())
+    assert await client.read(1) == b""
+    dribbling.cancel()
+
+
+async def test_connection_that_was_answered_may_be_idle_for_longer(connect) -> None:
+    client = await connect(SOON, NEVER)
+    client.writer.write(REQUEST)
+    assert await client.answer() == b"hello"
+    await client.limit_passes()
+    for _ in range(3):
+        client.writer.write(REQUEST)
+        assert await client.answer() == b"hello"
+
+
+async def test_connection_that_was_answered_is_closed_when_idle_for_too_long(connect) -> None:
+    client = await connect(NEVER, SOON)
+    client.writer.write(REQUEST)
+    assert await client.answer() == b"hello"
+    assert await client.read(1) == b""
+
+
+async def test_limit_is_for_the_head_and_not_for_body_and_answer(connect) -> None:
+    client = await connect(SOON, NEVER)
+    client.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+    await client.limit_passes()
+    client.writer.write(b"cd")
+    assert await client.answer() == b"abcd"
+
+
+async def test_websocket_outlives_the_limit(connect) -> None:
+    client = await connect(SOON, NEVER)
+    client.writer.write(UPGRADE)
+    assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    await client.limit_passes()
+    client.writer.write(b"\x81\x82\x00\x00\x00\x00hi")
+    assert await client.read(4) == b"\x81\x02hi"
+
+
+async def test_connection_that_goes_by_itself_leaves_no_timer(connect) -> None:
+    client = await connect(NEVER, NEVER)
+    client.writer.write(b"nonsense\r\n\r\n")
+    assert (await client.read(1 << 16)).startswith(b"HTTP/1.1 400 ")
+    gone = await connect(NEVER, NEVER)
+    gone.writer.close()
+
+
+def test_tornado_still_takes_its_one_limit_for_both() -> None:
+    """If it ever tells a first head from an idle connection, this server has nothing left to do."""
+    server = HTTPServer(Application(), idle_connection_timeout=75)
+    assert server.conn_params.header_timeout == 75
