@@ -115,7 +115,7 @@ class Connection:
         self.slot = -1  # Its place in its room's fan-out.
         # Called when its way out changes: a backlog came or went, or it began to close.
         self.on_change: Callable[[Connection], None] = _nobody_cares
-        # Called with what a write that has to wait takes of the memory that all connections share.
+        # Called with how many bytes more wait, here or in the stream.
         self.on_queued: Callable[[int], None] = _nobody_counts
         self._close = close
         self._ping = ping
