@@ -10,9 +10,9 @@ import orjson
 
 from tests.benchmarks.load import Joining, Room
 from tests.benchmarks.load_http import HttpLoop, MakeRequest, request
-from tests.benchmarks.population import JWT_SECRET, PARAGRAPH, Group, Member
 from tests.benchmarks.processes import Server
 from tests.benchmarks.runner import Bench
+from tests.support.population import JWT_SECRET, PARAGRAPH, Group, Member
 
 FEED = "/api/community/feed/"
 

@@ -1,0 +1,153 @@
+"""Who and what is in a database before a measurement: groups, members, posts, reactions, and their tokens.
+It writes through the store, so that documents look as the server makes them; only old posts are cloned in bulk.
+"""
+
+import asyncio
+import itertools
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from community.tokens import ACCESS_FOR, REFRESH_FOR, Tokens
+from config.clock import SystemClock
+from store.ids import first_id_at
+from store.records import TRAINEE, TRAINER
+from store.store import Store
+
+# Known to the server by its environment, so that members need not log in one by one at 20 ms a password.
+JWT_SECRET = "benchmarks-only: 0123456789 abcdefghij"
+PARAGRAPH = "Five by five at eighty kilos today and the last set moved better than the first one did. " * 3
+CLOCK = SystemClock()
+TOKENS = Tokens([JWT_SECRET], CLOCK)
+
+AT_ONCE, BATCH = 32, 10_000
+
+# Cloned posts are older than anything that a run makes itself, and each group's ids end in bits of its own.
+OLD_SECONDS = 3_600
+GROUP_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Member:
+    """A person with one log-in."""
+
+    user_id: int
+    session_id: str
+    community_id: int
+
+    def token(self, good_for: timedelta = ACCESS_FOR) -> str:
+        """An access token, good for the next quarter of an hour or for less."""
+        now = CLOCK.now()
+        issued = now - (ACCESS_FOR - good_for)
+        return TOKENS.pair_of(self.session_id, self.user_id, 1, issued, now + timedelta(days=1)).access
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token()}"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """A trainer, their trainees, and the group's posts, newest first."""
+
+    trainer: Member
+    trainees: list[Member]
+    post_ids: list[int]
+
+    @property
+    def community_id(self) -> int:
+        return self.trainer.community_id
+
+    @property
+    def members(self) -> list[Member]:
+        return [self.trainer, *self.trainees]
+
+
+async def make_group(
+    store: Store, name: str, *, trainees: int, posts: int, password_hash: str = ""
+) -> Group:
+    """A group of this size. Without a `password_hash` nobody in it can log in by a password."""
+    trainer = await _person(store, name, role=TRAINER, password_hash=password_hash)
+    invite = await store.invites.add(
+        trainer_id=trainer.user_id, code=secrets.token_hex(6).upper(), expires_at=None, max_uses=None
+    )
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def trainee(number: int) -> Member:
+        async with gate:
+            return await _person(
+                store,
+                f"{name} {number}",
+                role=TRAINEE,
+                password_hash=password_hash,
+                invite_code=invite.code,
+                trainer=trainer,
+            )
+
+    members = list(await asyncio.gather(*(trainee(number) for number in range(trainees))))
+    authors = [member.user_id for member in members[:50]] or [trainer.user_id]
+    post_ids = await _posts(store, trainer.community_id, authors, posts)
+    for number, member in enumerate(members[:32]):
+        await _react(store, member, post_ids[number % 2 : 20 : 2])
+    return Group(trainer, members, post_ids)
+
+
+async def _person(
+    store: Store,
+    name: str,
+    *,
+    role: str,
+    password_hash: str,
+    invite_code: str | None = None,
+    trainer: Member | None = None,
+) -> Member:
+    user = await store.users.add(
+        email=f"{name.replace(' ', '.')}@bench.example",
+        password_hash=password_hash,
+        first_name="Ana",
+        last_name="Ferreira",
+        role=role,
+        timezone="UTC",
+        epoch=secrets.token_hex(4),
+        invite_code=invite_code,
+    )
+    now, session_id = CLOCK.now(), secrets.token_hex(16)
+    await store.sessions.add(
+        session_id=session_id,
+        user_id=user.id,
+        refresh_digest=session_id,
+        at=now,
+        expires_at=now + REFRESH_FOR,
+    )
+    return Member(user.id, session_id, trainer.user_id if trainer else user.id)
+
+
+async def _posts(store: Store, community_id: int, authors: list[int], count: int) -> list[int]:
+    """The room's posts: one made by the store, the others clones of it, a second apart into the past."""
+    first, _ = await store.posts.add(
+        community_id=community_id, author_id=authors[0], content=PARAGRAPH, content_format="plain"
+    )
+    table = store.database.table("posts")
+    pattern = await table.get({"_id": first.id})
+    assert pattern is not None
+    post_ids = [first.id]
+    newest_ms, bits = int(time.time() - OLD_SECONDS) * 1_000, next(GROUP_NUMBERS)
+    for begin in range(1, count, BATCH):
+        batch = [
+            _clone(pattern, first_id_at(newest_ms - 1_000 * age) + bits, authors[age % len(authors)])
+            for age in range(begin, min(count, begin + BATCH))
+        ]
+        await table.insert_many(batch)
+        post_ids += [document["_id"] for document in batch]
+    return post_ids
+
+
+def _clone(pattern: dict[str, Any], post_id: int, author_id: int) -> dict[str, Any]:
+    return {**pattern, "_id": post_id, "author_id": author_id}
+
+
+async def _react(store: Store, member: Member, post_ids: list[int]) -> None:
+    posts = await store.posts.some(post_ids)
+    for post in posts.values():
+        await store.reactions.toggle(post, member.user_id, "fire")
