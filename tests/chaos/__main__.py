@@ -24,11 +24,15 @@ WIDTH = 110
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=SCENARIOS, metavar="NAME", help="the scenario; none: list them")
+    parser.add_argument(
+        "name", nargs="?", choices=SCENARIOS, metavar="NAME", help="the scenario; none: list them"
+    )
     parser.add_argument("--n", type=positive, metavar="N", help="how many of what the scenario counts")
     parser.add_argument("--seed", type=int, metavar="S", help="repeat the choices of an earlier run")
     parser.add_argument(
-        "--quick", action="store_true", help="small, and speed is not judged: shows that it runs and nothing is lost"
+        "--quick",
+        action="store_true",
+        help="small, and speed is not judged: shows that it runs and nothing is lost",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON in place of the table")
     return parser.parse_args()
@@ -82,7 +86,11 @@ def run(scenario: Scenario, given: argparse.Namespace, console: Console) -> int:
         traceback.print_exc()
         report.none_of("could not go on", [repr(error)])
     if given.json:
-        print(json.dumps({"scenario": scenario.name, "n": n, "seed": seed, "quick": given.quick, **report.as_json()}))
+        print(
+            json.dumps(
+                {"scenario": scenario.name, "n": n, "seed": seed, "quick": given.quick, **report.as_json()}
+            )
+        )
     else:
         show(scenario, seed, report, console)
     return HOLDS if report.holds else FAILS
@@ -104,7 +112,13 @@ def show(scenario: Scenario, seed: int, report: Report, console: Console) -> Non
 
 def number(value: float) -> str:
     """Whole numbers as they are, others with three digits that mean something."""
-    return f"{value:,.0f}" if value == int_or_none(value) else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return (
+        f"{value:,.0f}"
+        if value == int_or_none(value)
+        else f"{value:,.3g}"
+        if abs(value) < 100
+        else f"{value:,.0f}"
+    )
 
 
 def int_or_none(value: float) -> int | None:

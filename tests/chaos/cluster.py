@@ -150,9 +150,7 @@ class Cluster:
 
     async def group(self, name: str, *, trainees: int, posts: int = 5, password_hash: str = "") -> Group:
         """A new group in the database."""
-        return await make_group(
-            self.store, name, trainees=trainees, posts=posts, password_hash=password_hash
-        )
+        return await make_group(self.store, name, trainees=trainees, posts=posts, password_hash=password_hash)
 
     async def groups(self, count: int, *, trainees: int, posts: int = 5) -> list[Group]:
         """Several groups of the same size."""

@@ -64,9 +64,7 @@ class Group:
         return [self.trainer, *self.trainees]
 
 
-async def make_group(
-    store: Store, name: str, *, trainees: int, posts: int, password_hash: str = ""
-) -> Group:
+async def make_group(store: Store, name: str, *, trainees: int, posts: int, password_hash: str = "") -> Group:
     """A group of this size. Without a `password_hash` nobody in it can log in by a password."""
     trainer = await _person(store, name, role=TRAINER, password_hash=password_hash)
     invite = await store.invites.add(
