@@ -157,6 +157,11 @@ class Cluster:
         self._options.say(f"making {count} groups of {trainees} trainees")
         return [await self.group(f"room {number}", trainees=trainees, posts=posts) for number in range(count)]
 
+    async def heads(self) -> dict[int, int]:
+        """The number of each room's last fact, by the database."""
+        rooms = await self.store.database.table("communities").find({}, fields=["seq"])
+        return {room["_id"]: room["seq"] for room in rooms}
+
     def errors(self) -> list[str]:
         """What the servers logged as errors."""
         return [error for instance in self.instances for error in instance.errors()]

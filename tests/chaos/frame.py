@@ -105,7 +105,7 @@ class Report:
             "figures": [
                 {
                     "name": each.name,
-                    "value": each.value if each.value == each.value else None,  # noqa: PLR0124 - JSON has no NaN
+                    "value": each.value if each.value == each.value else None,
                     "unit": each.unit,
                     "least": each.least,
                     "most": each.most,

@@ -8,15 +8,16 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 from tests.chaos.cluster import Instance, choose
 from tests.support.frames import CLOSE, HANDSHAKE, PING, PONG, TEXT, client_frame, frame_ends
 from tests.support.population import Group, Member
+from tests.support.processes import until
 
 SOCKETS_A_USER = 5
 # After a lost connection or a refusal a phone waits this long and up to twice as much, as an impatient app does.
@@ -167,6 +168,11 @@ class Phone:
             self._lost_at = None
 
     @property
+    def is_back(self) -> bool:
+        """Whether it is connected, and was told all that its room had when it came."""
+        return self.joined.is_set() and self._lost_at is None
+
+    @property
     def missing(self) -> set[int]:
         """The facts that were left out so far."""
         return self._missing
@@ -264,7 +270,7 @@ class Crowd:
         self.rooms: list[Room] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "Crowd":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -296,16 +302,17 @@ class Crowd:
         """An instance that serves, as a balancer would; None where there is none."""
         return choose(self.instances, self.random)
 
-    async def all_at(self, heads: dict[int, int], limit_seconds: float) -> bool:
-        """Wait until every phone has been told of every fact up to its room's; False when the time is over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_seconds):
-                while self.behind(heads):
-                    await asyncio.sleep(0.02)
-        return not self.behind(heads)
+    async def all_back(self, limit_seconds: float) -> None:
+        """Wait until every phone is connected again and has what its room had when it was let in."""
+        await until(lambda: all(phone.is_back for phone in self.phones), limit_seconds, "everybody's return")
 
-    def behind(self, heads: dict[int, int]) -> list[str]:
-        """The phones that lack facts, the last of which are by now."""
+    async def all_at(self, heads: Mapping[int, int], limit_seconds: float) -> None:
+        """Wait until every phone has been told of every fact up to its room's, or the time is over."""
+        with contextlib.suppress(AssertionError):
+            await until(lambda: not self.behind(heads), limit_seconds)
+
+    def behind(self, heads: Mapping[int, int]) -> list[str]:
+        """The phones that lack facts, each as a sentence; ``heads`` are the rooms' last ones."""
         return [
             f"member {phone.member.user_id} is at {phone.last_seq} of {head}, without {sorted(phone.missing)[:5]}"
             for phone in self.phones

@@ -1,5 +1,6 @@
 """The table of scenarios; each is in a module of its own."""
 
+from tests.chaos import reconnect_storm
 from tests.chaos.frame import Scenario
 
-SCENARIOS: dict[str, Scenario] = {each.name: each for each in ()}
+SCENARIOS: dict[str, Scenario] = {each.name: each for each in (reconnect_storm.SCENARIO,)}
