@@ -1,0 +1,115 @@
+"""Redis dies or freezes under load, again and again: requests must not notice, and events may be late by seconds.
+
+Redis itself is killed or stopped here; what a bad network does to single connections is tested elsewhere.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.frame import Options, Report, Scenario
+from tests.chaos.load import Load, lateness, mixed, unheard
+from tests.chaos.phones import Crowd, percentile
+from tests.support.redis_server import RedisServer
+
+LIMIT_SECONDS = 60.0
+MEMBERS = 20
+READS = 0.5
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is done to Redis, and how it is undone. Both block for as long as it takes, which is not long."""
+
+    begin: str
+    end: str
+
+    def inflict(self, redis: RedisServer) -> None:
+        getattr(redis, self.begin)()
+
+    def undo(self, redis: RedisServer) -> None:
+        getattr(redis, self.end)()
+
+
+@dataclass
+class Rounds:
+    """The times at which Redis was away (monotonic seconds), and how long phones then took to be equal again."""
+
+    away: list[tuple[float, float]]
+    equal_seconds: list[float]
+
+
+async def run(trouble: Trouble, options: Options, report: Report) -> None:
+    rooms = int(options.pick(10, 3))
+    async with Cluster(options, redis=True, pinned=True) as cluster:
+        groups = await cluster.groups(rooms, trainees=MEMBERS)
+        load = Load(
+            cluster.instances, mixed(groups, reads=READS), rate=options.pick(100, 40), seed=options.seed
+        )
+        async with Crowd(cluster.instances, options.seed) as crowd:
+            crowd.settle_in(groups, rooms * MEMBERS)
+            await crowd.arrive()
+            async with load:
+                clock = asyncio.get_running_loop().time
+                began = clock()
+                await asyncio.sleep(options.pick(30, 3))
+                calm = (began, clock())
+                rounds = await rounds_of(trouble, cluster, crowd, options)
+            heads = await cluster.heads()
+            await crowd.all_at(heads, LIMIT_SECONDS)
+            missed = crowd.behind(heads)
+        normal = load.ledger.seconds(*calm)
+        meanwhile = [seconds for span in rounds.away for seconds in load.ledger.seconds(*span)]
+        late = [seconds for span in rounds.away for seconds in lateness(crowd.rooms, load.ledger, *span)]
+        ratio = percentile(meanwhile, 99) / percentile(normal, 99)
+        per_room = dict.fromkeys(heads, MEMBERS)
+        report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
+        report.none_of("REST errors", load.ledger.errors())
+        report.add("REST p99, normally", percentile(normal, 99) * 1e3, "ms")
+        report.add("REST p99, without Redis", percentile(meanwhile, 99) * 1e3, "ms")
+        report.add("REST p99, without Redis : normally", ratio, "x", most=2, timed=True)
+        report.add("latest event, normally", max(lateness(crowd.rooms, load.ledger, *calm), default=math.nan), "s")
+        report.add("latest event, without Redis", max(late, default=math.nan), "s", most=3, timed=True)
+        report.add("all equal afterwards", max(rounds.equal_seconds), "s", most=2, timed=True)
+        report.none_of("missed", missed + unheard(crowd.rooms, load.ledger, per_room) + crowd.tally.holes)
+        report.none_of("double", crowd.tally.doubled)
+        report.none_of("out of order", crowd.tally.disordered)
+        report.exactly("connections lost", crowd.tally.reconnects, 0)
+        report.none_of("errors in the servers' logs", cluster.errors())
+
+
+async def rounds_of(trouble: Trouble, cluster: Cluster, crowd: Crowd, options: Options) -> Rounds:
+    """Trouble for `n` rounds, with calm after each."""
+    clock = asyncio.get_running_loop().time
+    redis = cluster.redis
+    assert redis is not None
+    rounds = Rounds([], [])
+    for number in range(options.n):
+        options.say(f"round {number + 1} of {options.n}: Redis is away")
+        began = clock()
+        trouble.inflict(redis)
+        await asyncio.sleep(options.pick(30, 4))
+        await asyncio.to_thread(trouble.undo, redis)
+        ended = clock()
+        rounds.away.append((began, ended))
+        # What had happened by then must be everywhere soon; what happens meanwhile is the next round's.
+        await crowd.all_at(await cluster.heads(), LIMIT_SECONDS)
+        rounds.equal_seconds.append(clock() - ended)
+        await asyncio.sleep(options.pick(10, 1))
+    return rounds
+
+
+def scenario(name: str, says: str, trouble: Trouble) -> Scenario:
+    async def run_it(options: Options, report: Report) -> None:
+        await run(trouble, options, report)
+
+    return Scenario(name, says, run_it, counted="rounds", full=5, quick=1)
+
+
+SCENARIOS = (
+    scenario("redis-kill", "Redis is killed for half a minute and started again.", Trouble("kill", "start")),
+    scenario(
+        "redis-freeze", "Redis is stopped in its tracks for half a minute (SIGSTOP).", Trouble("freeze", "thaw")
+    ),
+)
