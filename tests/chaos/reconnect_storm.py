@@ -19,9 +19,7 @@ async def run(options: Options, report: Report) -> None:
     rooms = int(options.pick(100, 4))
     async with Cluster(options, redis=True, pinned=True) as cluster:
         groups = await cluster.groups(rooms, trainees=-(-options.n // rooms))
-        load = Load(
-            cluster.instances, comment_anywhere(groups), rate=options.pick(50, 20), seed=options.seed
-        )
+        load = Load(cluster.instances, comment_anywhere(groups), rate=options.pick(50, 20), seed=options.seed)
         async with Crowd(cluster.instances, options.seed) as crowd:
             crowd.settle_in(groups, options.n)
             await crowd.arrive()

@@ -69,7 +69,9 @@ async def run(trouble: Trouble, options: Options, report: Report) -> None:
         report.add("REST p99, normally", percentile(normal, 99) * 1e3, "ms")
         report.add("REST p99, without Redis", percentile(meanwhile, 99) * 1e3, "ms")
         report.add("REST p99, without Redis : normally", ratio, "x", most=2, timed=True)
-        report.add("latest event, normally", max(lateness(crowd.rooms, load.ledger, *calm), default=math.nan), "s")
+        report.add(
+            "latest event, normally", max(lateness(crowd.rooms, load.ledger, *calm), default=math.nan), "s"
+        )
         report.add("latest event, without Redis", max(late, default=math.nan), "s", most=3, timed=True)
         report.add("all equal afterwards", max(rounds.equal_seconds), "s", most=2, timed=True)
         report.none_of("missed", missed + unheard(crowd.rooms, load.ledger, per_room) + crowd.tally.holes)
@@ -110,6 +112,8 @@ def scenario(name: str, says: str, trouble: Trouble) -> Scenario:
 SCENARIOS = (
     scenario("redis-kill", "Redis is killed for half a minute and started again.", Trouble("kill", "start")),
     scenario(
-        "redis-freeze", "Redis is stopped in its tracks for half a minute (SIGSTOP).", Trouble("freeze", "thaw")
+        "redis-freeze",
+        "Redis is stopped in its tracks for half a minute (SIGSTOP).",
+        Trouble("freeze", "thaw"),
     ),
 )
