@@ -7,7 +7,7 @@ import itertools
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -49,8 +49,9 @@ class Exchange:
 
 @dataclass
 class Ledger:
-    """What the load was told. The facts it created, by id, with the moment of their acknowledgement."""
+    """What the load was told. The facts it created, by id: when they were sent, last, and acknowledged."""
 
+    sent: dict[int, float] = field(default_factory=dict)
     acknowledged: dict[int, float] = field(default_factory=dict)
     by_room: dict[int, list[int]] = field(default_factory=dict)
     exchanges: list[Exchange] = field(default_factory=list)
@@ -166,6 +167,7 @@ class Load:
         self.ledger.exchanges.append(exchange)
         if deed.creates and answer.status == 201:
             created = answer.json["id"]
+            self.ledger.sent[created] = began
             self.ledger.acknowledged[created] = now
             self.ledger.by_room.setdefault(deed.member.community_id, []).append(created)
         return answer
@@ -210,13 +212,16 @@ def mixed(groups: Sequence[Group], *, reads: float) -> Callable[[random.Random],
     return make
 
 
-def lateness(rooms: Sequence[Room], ledger: Ledger, since: float, until: float) -> list[float]:
-    """How long after its acknowledgement each fact reached each phone, for those acknowledged between two moments."""
+def lateness(rooms: Sequence[Room], moments: Mapping[int, float], since: float, until: float) -> list[float]:
+    """How long after its moment each fact reached each phone, for moments between two times.
+
+    ``moments`` are those of the ledger: when facts were sent, or acknowledged (0 for what came before that).
+    """
     return [
-        max(0.0, at - acknowledged)
+        max(0.0, at - moment)
         for room in rooms
         for brought, at in room.arrivals
-        if (acknowledged := ledger.acknowledged.get(brought)) is not None and since <= acknowledged < until
+        if (moment := moments.get(brought)) is not None and since <= moment < until
     ]
 
 

@@ -61,7 +61,11 @@ async def run(trouble: Trouble, options: Options, report: Report) -> None:
             missed = crowd.behind(heads)
         normal = load.ledger.seconds(*calm)
         meanwhile = [seconds for span in rounds.away for seconds in load.ledger.seconds(*span)]
-        late = [seconds for span in rounds.away for seconds in lateness(crowd.rooms, load.ledger, *span)]
+        late = [
+            seconds
+            for span in rounds.away
+            for seconds in lateness(crowd.rooms, load.ledger.acknowledged, *span)
+        ]
         ratio = percentile(meanwhile, 99) / percentile(normal, 99)
         per_room = dict.fromkeys(heads, MEMBERS)
         report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
@@ -70,7 +74,9 @@ async def run(trouble: Trouble, options: Options, report: Report) -> None:
         report.add("REST p99, without Redis", percentile(meanwhile, 99) * 1e3, "ms")
         report.add("REST p99, without Redis : normally", ratio, "x", most=2, timed=True)
         report.add(
-            "latest event, normally", max(lateness(crowd.rooms, load.ledger, *calm), default=math.nan), "s"
+            "latest event, normally",
+            max(lateness(crowd.rooms, load.ledger.acknowledged, *calm), default=math.nan),
+            "s",
         )
         report.add("latest event, without Redis", max(late, default=math.nan), "s", most=3, timed=True)
         report.add("all equal afterwards", max(rounds.equal_seconds), "s", most=2, timed=True)
