@@ -3,7 +3,7 @@ Which processes it runs against is in `cluster`; the command line is in `__main_
 """
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -84,13 +84,13 @@ class Report:
         """
         self.figures.append(Figure(name, value, unit, least, most, judged=not (timed and self._quick)))
 
-    def exactly(self, name: str, value: float, wanted: float, unit: str = "") -> None:
+    def exactly(self, name: str, value: float, wanted: float, unit: str = "", *, timed: bool = False) -> None:
         """A figure that has to be this and nothing else."""
-        self.add(name, value, unit, least=wanted, most=wanted)
+        self.add(name, value, unit, least=wanted, most=wanted, timed=timed)
 
-    def none_of(self, name: str, found: list[str]) -> None:
+    def none_of(self, name: str, found: Sequence[str], *, timed: bool = False) -> None:
         """What must not be: counted, and the first few shown."""
-        self.exactly(name, len(found), 0)
+        self.exactly(name, len(found), 0, timed=timed)
         self.notes += [f"{name}: {each}" for each in found[:3]]
 
     @property

@@ -18,7 +18,7 @@ from tests.support.population import PARAGRAPH, Group, Member
 
 FEED = "/api/community/feed/"
 TYPES = ("fire", "thumbs_up", "heart")
-CONNECTIONS = 32
+WRITERS = 32
 # A token lasts 15 minutes; one that is made anew for each request would cost the server a signature each.
 TOKEN_SECONDS = 300.0
 # Between two tries of the same request while nobody serves.
@@ -27,20 +27,24 @@ RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Deed:
-    """A request of a member. `about` tells `on_done` which thing of the scenario's it was."""
+    """A request of a member. `done` gets its answer, unless nobody knows what became of it."""
 
     member: Member
     method: str
     path: str
     body: object = None
     creates: bool = False
-    about: object = None
+    done: Callable[[HttpAnswer], None] = lambda _: None
+
+
+Make = Callable[[random.Random], Deed]
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One answer: when it came (monotonic seconds), after how long, and its status."""
+    """One answer: of which instance, when it came (monotonic seconds), after how long, and its status."""
 
+    instance: Instance
     at: float
     seconds: float
     status: int
@@ -80,28 +84,27 @@ class Load:
     def __init__(
         self,
         instances: Sequence[Instance],
-        make: Callable[[random.Random], Deed],
+        makers: Sequence[Make],
         *,
         rate: float,
         seed: int,
-        connections: int = CONNECTIONS,
-        on_done: Callable[[Deed, HttpAnswer], None] = lambda _deed, _answer: None,
     ) -> None:
-        """`rate` is requests a second; what could not be sent in time is left out, not made up for."""
+        """`makers` say what is sent, one for each connection to every instance, one request after the other.
+
+        `rate` is all their requests a second; what could not be sent in time is left out, not made up for.
+        """
         self.ledger = Ledger()
         self._instances = instances
-        self._make = make
+        self._makers = makers
         self._rate = rate
         self._random = random.Random(seed)
-        self._connections = connections
-        self._on_done = on_done
         self._due = 0.0
         self._over = False
         self._tasks: list[asyncio.Task[None]] = []
         self._tokens: dict[Member, tuple[str, float]] = {}
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._connections)]
+        self._tasks = [asyncio.create_task(self._work(make)) for make in self._makers]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -109,23 +112,16 @@ class Load:
         if kind is not None:
             for task in self._tasks:
                 task.cancel()
-        ends = await asyncio.gather(*self._tasks, return_exceptions=kind is not None)
-        del ends
+        await asyncio.gather(*self._tasks, return_exceptions=kind is not None)
 
-    def check(self) -> None:
-        """Raise what ended a worker, if anything did."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.result()
-
-    async def _work(self) -> None:
+    async def _work(self, make: Make) -> None:
         """One connection to each instance, and one request at a time."""
         connections = {instance: HttpConnection(instance.address) for instance in self._instances}
         try:
             while not self._over:
                 await self._turn()
                 if not self._over:
-                    await self._insist(self._make(self._random), connections)
+                    await self._insist(make(self._random), connections)
         finally:
             for connection in connections.values():
                 connection.close()
@@ -144,16 +140,16 @@ class Load:
         while True:
             instance = choose(self._instances, self._random)
             if instance is not None:
-                answer = await self._try(deed, headers, connections[instance])
+                answer = await self._try(deed, headers, instance, connections[instance])
                 if answer is not None and answer.status != 503:
-                    self._on_done(deed, answer)
+                    deed.done(answer)
                     return
                 if answer is None and not deed.creates and deed.method != "GET":
                     return  # Without a key it might happen twice.
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _try(
-        self, deed: Deed, headers: dict[str, str], connection: HttpConnection
+        self, deed: Deed, headers: dict[str, str], instance: Instance, connection: HttpConnection
     ) -> HttpAnswer | None:
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -163,7 +159,8 @@ class Load:
             self.ledger.unanswered.append(str(error))
             return None
         now = clock()
-        exchange = Exchange(now, now - began, answer.status, "retry-after" in answer.headers)
+        has_retry_after = "retry-after" in answer.headers
+        exchange = Exchange(instance, now, now - began, answer.status, has_retry_after)
         self.ledger.exchanges.append(exchange)
         if deed.creates and answer.status == 201:
             created = answer.json["id"]
@@ -181,7 +178,7 @@ class Load:
         return token
 
 
-def comment_anywhere(groups: Sequence[Group]) -> Callable[[random.Random], Deed]:
+def comment_anywhere(groups: Sequence[Group]) -> list[Make]:
     """Members of all groups comment on posts of theirs, in words that come only once."""
     numbers = itertools.count(1)
 
@@ -191,12 +188,12 @@ def comment_anywhere(groups: Sequence[Group]) -> Callable[[random.Random], Deed]
         body = {"content": f"{next(numbers)}: {PARAGRAPH}"}
         return Deed(chance.choice(group.members), "POST", path, body, creates=True)
 
-    return make
+    return [make] * WRITERS
 
 
-def mixed(groups: Sequence[Group], *, reads: float) -> Callable[[random.Random], Deed]:
+def mixed(groups: Sequence[Group], *, reads: float) -> list[Make]:
     """A day in the life of a group: that share of requests reads the feed; half of the others react, half comment."""
-    comment = comment_anywhere(groups)
+    comment = comment_anywhere(groups)[0]
 
     def make(chance: random.Random) -> Deed:
         what = chance.random()
@@ -209,7 +206,7 @@ def mixed(groups: Sequence[Group], *, reads: float) -> Callable[[random.Random],
             return Deed(member, "POST", path, {"reaction_type": chance.choice(TYPES)})
         return comment(chance)
 
-    return make
+    return [make] * WRITERS
 
 
 def lateness(rooms: Sequence[Room], moments: Mapping[int, float], since: float, until: float) -> list[float]:

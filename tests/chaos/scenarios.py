@@ -1,6 +1,14 @@
 """The table of scenarios; each is in a module of its own."""
 
-from tests.chaos import loop_lag, reconnect_storm, redis_trouble, revoke_live, slow_consumer
+from tests.chaos import (
+    counters,
+    loop_lag,
+    mongod_kill,
+    reconnect_storm,
+    redis_trouble,
+    revoke_live,
+    slow_consumer,
+)
 from tests.chaos.frame import Scenario
 
 _ALL = (
@@ -8,6 +16,8 @@ _ALL = (
     *redis_trouble.SCENARIOS,
     slow_consumer.SCENARIO,
     revoke_live.SCENARIO,
+    mongod_kill.SCENARIO,
+    counters.SCENARIO,
     loop_lag.SCENARIO,
 )
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in _ALL}

@@ -7,12 +7,12 @@ import asyncio
 import itertools
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.cluster import Cluster, Instance
 from tests.chaos.frame import Options, Report, Scenario
-from tests.chaos.load import FEED, Deed, Load, lateness
+from tests.chaos.load import FEED, WRITERS, Deed, Load, Make, lateness
 from tests.chaos.phones import Crowd, percentile
 from tests.support.frames import HANDSHAKE
 from tests.support.population import Group, Member
@@ -108,7 +108,7 @@ async def all_dropped(server: Instance, healthy: int) -> Stall:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def long_posts(groups: Sequence[Group]) -> Callable[[random.Random], Deed]:
+def long_posts(groups: Sequence[Group]) -> list[Make]:
     """Posts of about 4 KiB in all groups."""
     numbers = itertools.count(1)
 
@@ -116,7 +116,7 @@ def long_posts(groups: Sequence[Group]) -> Callable[[random.Random], Deed]:
         body = {"content": f"{next(numbers)} ".ljust(CHARACTERS, "x")}
         return Deed(chance.choice(groups).trainer, "POST", FEED, body, creates=True)
 
-    return make
+    return [make] * WRITERS
 
 
 SCENARIO = Scenario(

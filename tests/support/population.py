@@ -47,7 +47,7 @@ class Member:
         return {"Authorization": f"Bearer {self.token()}"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """A trainer, their trainees, and the group's posts, newest first."""
 
@@ -85,7 +85,7 @@ async def make_group(store: Store, name: str, *, trainees: int, posts: int, pass
 
     members = list(await asyncio.gather(*(trainee(number) for number in range(trainees))))
     authors = [member.user_id for member in members[:50]] or [trainer.user_id]
-    post_ids = await _posts(store, trainer.community_id, authors, posts)
+    post_ids = await _posts(store, trainer.community_id, authors, posts) if posts else []
     for number, member in enumerate(members[:32]):
         await _react(store, member, post_ids[number % 2 : 20 : 2])
     return Group(trainer, members, post_ids)
