@@ -2,6 +2,7 @@
 
 from tests.chaos import (
     counters,
+    feed_model,
     loop_lag,
     mongod_kill,
     reconnect_storm,
@@ -14,6 +15,7 @@ from tests.chaos.frame import Scenario
 _ALL = (
     reconnect_storm.SCENARIO,
     *redis_trouble.SCENARIOS,
+    feed_model.SCENARIO,
     slow_consumer.SCENARIO,
     revoke_live.SCENARIO,
     mongod_kill.SCENARIO,
