@@ -27,6 +27,7 @@ SETTINGS = {
     "LOG_LEVEL": "WARNING",
     **{f"RATE_LIMIT_{kind}": "off" for kind in ("READS", "WRITES", "CREATES", "AUTH")},
 }
+GROUPS_AT_ONCE = 8
 METRIC = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 
@@ -150,12 +151,25 @@ class Cluster:
 
     async def group(self, name: str, *, trainees: int, posts: int = 5, password_hash: str = "") -> Group:
         """A new group in the database."""
-        return await make_group(self.store, name, trainees=trainees, posts=posts, password_hash=password_hash)
+        return await make_group(
+            self.store,
+            name,
+            trainees=trainees,
+            posts=posts,
+            password_hash=password_hash,
+            with_reactions=False,
+        )
 
     async def groups(self, count: int, *, trainees: int, posts: int = 5) -> list[Group]:
         """Several groups of the same size."""
         self._options.say(f"making {count} groups of {trainees} trainees")
-        return [await self.group(f"room {number}", trainees=trainees, posts=posts) for number in range(count)]
+        gate = asyncio.Semaphore(GROUPS_AT_ONCE)
+
+        async def make(number: int) -> Group:
+            async with gate:
+                return await self.group(f"room {number}", trainees=trainees, posts=posts)
+
+        return list(await asyncio.gather(*(make(number) for number in range(count))))
 
     async def heads(self) -> dict[int, int]:
         """The number of each room's last fact, by the database."""

@@ -64,8 +64,19 @@ class Group:
         return [self.trainer, *self.trainees]
 
 
-async def make_group(store: Store, name: str, *, trainees: int, posts: int, password_hash: str = "") -> Group:
-    """A group of this size. Without a `password_hash` nobody in it can log in by a password."""
+async def make_group(
+    store: Store,
+    name: str,
+    *,
+    trainees: int,
+    posts: int,
+    password_hash: str = "",
+    with_reactions: bool = True,
+) -> Group:
+    """A group of this size; some members have reacted to its newest posts, if wanted.
+
+    Without a `password_hash` nobody in it can log in by a password.
+    """
     trainer = await _person(store, name, role=TRAINER, password_hash=password_hash)
     invite = await store.invites.add(
         trainer_id=trainer.user_id, code=secrets.token_hex(6).upper(), expires_at=None, max_uses=None
@@ -86,7 +97,7 @@ async def make_group(store: Store, name: str, *, trainees: int, posts: int, pass
     members = list(await asyncio.gather(*(trainee(number) for number in range(trainees))))
     authors = [member.user_id for member in members[:50]] or [trainer.user_id]
     post_ids = await _posts(store, trainer.community_id, authors, posts) if posts else []
-    for number, member in enumerate(members[:32]):
+    for number, member in enumerate(members[:32] if with_reactions else []):
         await _react(store, member, post_ids[number % 2 : 20 : 2])
     return Group(trainer, members, post_ids)
 
