@@ -181,8 +181,9 @@ class Cluster:
         return [error for instance in self.instances for error in instance.errors()]
 
     @property
-    def addresses(self) -> Sequence[Address]:
-        return [instance.address for instance in self.instances]
+    def redis_ways(self) -> list[FaultProxy]:
+        """The servers' ways to Redis, where faults can be put."""
+        return [instance.redis_way for instance in self.instances if instance.redis_way is not None]
 
     async def _open(self) -> None:
         if self._pinned:

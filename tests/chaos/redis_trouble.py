@@ -1,10 +1,11 @@
 """Redis dies or freezes under load, again and again: requests must not notice, and events may be late by seconds.
 
-Redis itself is killed or stopped here; what a bad network does to single connections is tested elsewhere.
+Redis itself is killed or stopped, or the servers' way to it is cut or swallows everything.
 """
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.cluster import Cluster
@@ -18,18 +19,16 @@ MEMBERS = 20
 READS = 0.5
 
 
+Change = Callable[[Cluster], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Trouble:
-    """What is done to Redis, and how it is undone. Both block for as long as it takes, which is not long."""
+    """A way in which Redis is away, and its end."""
 
-    begin: str
-    end: str
-
-    def inflict(self, redis: RedisServer) -> None:
-        getattr(redis, self.begin)()
-
-    def undo(self, redis: RedisServer) -> None:
-        getattr(redis, self.end)()
+    says: str
+    begin: Change
+    end: Change
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Rounds:
     equal_seconds: list[float]
 
 
-async def run(trouble: Trouble, options: Options, report: Report) -> None:
+async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> None:
     rooms = int(options.pick(10, 3))
     async with Cluster(options, redis=True, pinned=True) as cluster:
         groups = await cluster.groups(rooms, trainees=MEMBERS)
@@ -55,7 +54,7 @@ async def run(trouble: Trouble, options: Options, report: Report) -> None:
                 began = clock()
                 await asyncio.sleep(options.pick(30, 3))
                 calm = (began, clock())
-                rounds = await rounds_of(trouble, cluster, crowd, options)
+                rounds = await rounds_of(troubles, cluster, crowd, options)
             heads = await cluster.heads()
             await crowd.all_at(heads, LIMIT_SECONDS)
             missed = crowd.behind(heads)
@@ -87,18 +86,17 @@ async def run(trouble: Trouble, options: Options, report: Report) -> None:
         report.none_of("errors in the servers' logs", cluster.errors())
 
 
-async def rounds_of(trouble: Trouble, cluster: Cluster, crowd: Crowd, options: Options) -> Rounds:
-    """Trouble for `n` rounds, with calm after each."""
+async def rounds_of(troubles: Sequence[Trouble], cluster: Cluster, crowd: Crowd, options: Options) -> Rounds:
+    """Each trouble in its turn for `n` rounds, with calm after each."""
     clock = asyncio.get_running_loop().time
-    redis = cluster.redis
-    assert redis is not None
     rounds = Rounds([], [])
     for number in range(options.n):
-        options.say(f"round {number + 1} of {options.n}: Redis is away")
+        trouble = troubles[number % len(troubles)]
+        options.say(f"round {number + 1} of {options.n}: {trouble.says}")
         began = clock()
-        trouble.inflict(redis)
+        await trouble.begin(cluster)
         await asyncio.sleep(options.pick(30, 4))
-        await asyncio.to_thread(trouble.undo, redis)
+        await trouble.end(cluster)
         ended = clock()
         rounds.away.append((began, ended))
         # What had happened by then must be everywhere soon; what happens meanwhile is the next round's.
@@ -108,18 +106,61 @@ async def rounds_of(trouble: Trouble, cluster: Cluster, crowd: Crowd, options: O
     return rounds
 
 
-def scenario(name: str, says: str, trouble: Trouble) -> Scenario:
-    async def run_it(options: Options, report: Report) -> None:
-        await run(trouble, options, report)
+def redis_of(cluster: Cluster) -> RedisServer:
+    assert cluster.redis is not None
+    return cluster.redis
 
-    return Scenario(name, says, run_it, counted="rounds", full=5, quick=1)
+
+async def kill(cluster: Cluster) -> None:
+    redis_of(cluster).kill()
+
+
+async def start(cluster: Cluster) -> None:
+    await asyncio.to_thread(redis_of(cluster).start)
+
+
+async def freeze(cluster: Cluster) -> None:
+    redis_of(cluster).freeze()
+
+
+async def thaw(cluster: Cluster) -> None:
+    redis_of(cluster).thaw()
+
+
+async def cut_off(cluster: Cluster) -> None:
+    for way in cluster.redis_ways:
+        await way.refuse()
+        way.cut()
+
+
+async def swallow(cluster: Cluster) -> None:
+    for way in cluster.redis_ways:
+        way.blackhole()
+
+
+async def mend(cluster: Cluster) -> None:
+    for way in cluster.redis_ways:
+        await way.mend()
+
+
+def scenario(name: str, says: str, *troubles: Trouble) -> Scenario:
+    async def run_it(options: Options, report: Report) -> None:
+        await run(troubles, options, report)
+
+    return Scenario(name, says, run_it, counted="rounds", full=5, quick=2)
 
 
 SCENARIOS = (
-    scenario("redis-kill", "Redis is killed for half a minute and started again.", Trouble("kill", "start")),
+    scenario(
+        "redis-kill",
+        "Redis is killed for half a minute and started again, or the servers are cut off from it.",
+        Trouble("Redis is killed", kill, start),
+        Trouble("the servers are cut off from Redis", cut_off, mend),
+    ),
     scenario(
         "redis-freeze",
-        "Redis is stopped in its tracks for half a minute (SIGSTOP).",
-        Trouble("freeze", "thaw"),
+        "Redis is stopped in its tracks for half a minute (SIGSTOP), or the network swallows everything.",
+        Trouble("Redis is frozen", freeze, thaw),
+        Trouble("the network swallows what goes to Redis and comes from it", swallow, mend),
     ),
 )

@@ -27,11 +27,8 @@ class _Link:
     answered: int = 0
 
     def reset(self) -> None:
-        for end in (self.client, self.server):
-            sock = end.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            end.transport.abort()
+        _reset(self.client)
+        _reset(self.server)
 
 
 class FaultProxy:
@@ -122,7 +119,7 @@ class FaultProxy:
         try:
             answers, server = await asyncio.open_connection(*self._target)
         except OSError:
-            client.close()
+            _reset(client)
             return
         link = _Link(client, server)
         self._links.add(link)
@@ -130,6 +127,8 @@ class FaultProxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(reader, server, link))
                 both.create_task(self._pump(answers, client, link))
+        except asyncio.CancelledError:
+            pass  # The proxy ends; the loop's own server of streams would print that this task was cancelled.
         finally:
             self._links.discard(link)
             client.close()
@@ -166,3 +165,9 @@ class FaultProxy:
                 # Closed and not reset: what has been passed must arrive before the end does.
                 link.client.close()
                 link.server.transport.abort()
+
+
+def _reset(end: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    end.transport.abort()

@@ -129,5 +129,19 @@ async def test_answer_comes_in_small_parts_when_it_drips(streams: Streams, proxy
 async def test_client_is_turned_away_when_there_is_nobody_behind(streams: Streams, proxy: FaultProxy) -> None:
     proxy._target = ("127.0.0.1", 1)
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    assert await reader.read() == b""
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+
+
+async def test_proxy_ends_when_connections_are_still_held(echo: Echo) -> None:
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with server, FaultProxy(server.sockets[0].getsockname()) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await ask((reader, writer)) == LINE
+        proxy.blackhole()
+        writer.write(LINE)
+        await until(lambda: proxy.holding == 1)
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
     writer.close()
