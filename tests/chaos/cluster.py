@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,10 +22,10 @@ from tests.support.population import CLOCK, JWT_SECRET, Group, make_group
 from tests.support.processes import LOAD_CORE, SERVER_CORE, Processes, ServerProcess, free_port, pin
 from tests.support.redis_server import RedisServer
 
-# A few addresses and members stand for thousands of people: limits are no subject here.
 SETTINGS = {
     "JWT_SECRET": JWT_SECRET,
     "LOG_LEVEL": "WARNING",
+    # A few members and one address stand for thousands.
     **{f"RATE_LIMIT_{kind}": "off" for kind in ("READS", "WRITES", "CREATES", "AUTH")},
 }
 GROUPS_AT_ONCE = 8
@@ -107,6 +108,14 @@ def choose(instances: Sequence[Instance], chance: random.Random) -> Instance | N
     return chance.choice(serving) if serving else None
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Each room's last fact, and the versions of those of its posts that were ever reacted to."""
+
+    heads: dict[int, int]
+    levels: dict[int, dict[int, int]]
+
+
 class Cluster:
     """``async with Cluster(options, instances=2, redis=True) as cluster``: all of it runs inside, nothing outlives it.
 
@@ -171,10 +180,17 @@ class Cluster:
 
         return list(await asyncio.gather(*(make(number) for number in range(count))))
 
-    async def heads(self) -> dict[int, int]:
-        """The number of each room's last fact, by the database."""
-        rooms = await self.store.database.table("communities").find({}, fields=["seq"])
-        return {room["_id"]: room["seq"] for room in rooms}
+    async def truth(self) -> Truth:
+        """Where all rooms are, by the database."""
+        database = self.store.database
+        rooms = await database.table("communities").find({}, fields=["seq"])
+        posts = await database.table("posts").find(
+            {"reactions_version": {"$gt": 0}}, fields=["community_id", "reactions_version"]
+        )
+        truth = Truth({room["_id"]: room["seq"] for room in rooms}, {room["_id"]: {} for room in rooms})
+        for post in posts:
+            truth.levels[post["community_id"]][post["_id"]] = post["reactions_version"]
+        return truth
 
     def errors(self) -> list[str]:
         """What the servers logged as errors."""

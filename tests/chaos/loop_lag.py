@@ -32,7 +32,7 @@ async def run(options: Options, report: Report) -> None:
             async with load:
                 await come_and_go(crowd, options)
             found = {bound: count - before[bound] for bound, count in lags(await server.metrics()).items()}
-            await crowd.all_at(await cluster.heads(), LIMIT_SECONDS)
+            await crowd.all_at(await cluster.truth(), LIMIT_SECONDS)
         total = found["+Inf"]
         seconds = [exchange.seconds for exchange in load.ledger.exchanges]
         report.add("beats of the loop", total, least=options.n * 10)

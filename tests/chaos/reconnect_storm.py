@@ -26,9 +26,9 @@ async def run(options: Options, report: Report) -> None:
             options.say("all phones are there")
             async with load:
                 reads = await storms(cluster, crowd, options)
-            heads = await cluster.heads()
-            await crowd.all_at(heads, LIMIT_SECONDS)
-            missed = crowd.behind(heads)
+            truth = await cluster.truth()
+            await crowd.all_at(truth, LIMIT_SECONDS)
+            missed = crowd.behind(truth)
         tally = crowd.tally
         per_room = {group.community_id: 0 for group in groups}
         for phone in crowd.phones:

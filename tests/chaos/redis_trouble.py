@@ -15,6 +15,8 @@ from tests.chaos.phones import Crowd, percentile
 from tests.support.redis_server import RedisServer
 
 LIMIT_SECONDS = 60.0
+# Servers that have just been started are slow for a moment.
+WARM_UP_SECONDS = 5.0
 MEMBERS = 20
 READS = 0.5
 
@@ -51,13 +53,14 @@ async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> 
             await crowd.arrive()
             async with load:
                 clock = asyncio.get_running_loop().time
+                await asyncio.sleep(options.pick(WARM_UP_SECONDS, 0.5))
                 began = clock()
                 await asyncio.sleep(options.pick(30, 3))
                 calm = (began, clock())
                 rounds = await rounds_of(troubles, cluster, crowd, options)
-            heads = await cluster.heads()
-            await crowd.all_at(heads, LIMIT_SECONDS)
-            missed = crowd.behind(heads)
+            truth = await cluster.truth()
+            await crowd.all_at(truth, LIMIT_SECONDS)
+            missed = crowd.behind(truth)
         normal = load.ledger.seconds(*calm)
         meanwhile = [seconds for span in rounds.away for seconds in load.ledger.seconds(*span)]
         late = [
@@ -66,7 +69,7 @@ async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> 
             for seconds in lateness(crowd.rooms, load.ledger.acknowledged, *span)
         ]
         ratio = percentile(meanwhile, 99) / percentile(normal, 99)
-        per_room = dict.fromkeys(heads, MEMBERS)
+        per_room = dict.fromkeys(truth.heads, MEMBERS)
         report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
         report.none_of("REST errors", load.ledger.errors())
         report.add("REST p99, normally", percentile(normal, 99) * 1e3, "ms")
@@ -100,7 +103,7 @@ async def rounds_of(troubles: Sequence[Trouble], cluster: Cluster, crowd: Crowd,
         ended = clock()
         rounds.away.append((began, ended))
         # What had happened by then must be everywhere soon; what happens meanwhile is the next round's.
-        await crowd.all_at(await cluster.heads(), LIMIT_SECONDS)
+        await crowd.all_at(await cluster.truth(), LIMIT_SECONDS)
         rounds.equal_seconds.append(clock() - ended)
         await asyncio.sleep(options.pick(10, 1))
     return rounds
