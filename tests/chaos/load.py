@@ -69,6 +69,10 @@ class Ledger:
         """Every answer that was not good, and every request without one."""
         return [f"HTTP {each.status}" for each in self.exchanges if each.status >= 400] + self.unanswered
 
+    def rate(self, since: float, until: float) -> float:
+        """How many facts were acknowledged a second between two moments."""
+        return sum(since <= at < until for at in self.acknowledged.values()) / (until - since)
+
     def seconds(self, since: float, until: float) -> list[float]:
         """How long the good answers between two moments took."""
         return [each.seconds for each in self.exchanges if since <= each.at < until and each.status < 400]

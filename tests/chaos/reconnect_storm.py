@@ -25,7 +25,9 @@ async def run(options: Options, report: Report) -> None:
             await crowd.arrive()
             options.say("all phones are there")
             async with load:
+                began = asyncio.get_running_loop().time()
                 reads = await storms(cluster, crowd, options)
+                rate = load.ledger.rate(began, asyncio.get_running_loop().time())
             truth = await cluster.truth()
             await crowd.all_at(truth, LIMIT_SECONDS)
             missed = crowd.behind(truth)
@@ -34,6 +36,7 @@ async def run(options: Options, report: Report) -> None:
         for phone in crowd.phones:
             per_room[phone.room.group.community_id] += 1
         report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
+        report.add("a second", rate)
         report.add("returns", tally.reconnects, least=options.n)
         report.none_of("missed", missed + unheard(crowd.rooms, load.ledger, per_room) + tally.holes)
         report.none_of("double", tally.doubled)

@@ -16,7 +16,6 @@ from tests.chaos.cluster import Cluster, Instance
 from tests.chaos.frame import Options, Report, Scenario
 from tests.chaos.load import Load, comment_anywhere
 from tests.chaos.phones import Crowd, Phone, Room
-from tests.support.groups import PASSWORD
 from tests.support.http_connection import HttpConnection
 from tests.support.population import CLOCK, TOKENS, Group, Member
 
@@ -24,6 +23,7 @@ LIMIT_SECONDS = 20.0
 # What is asked for, with Redis and without.
 CLOSED_SECONDS, CLOSED_WITHOUT_REDIS_SECONDS = 1.0, 3.0
 TOKEN_SECONDS = 3
+PASSWORD = "steep hills at dawn"
 BAD_TOKEN, NO_GROUP = 4001, 4003
 
 

@@ -40,11 +40,11 @@ class Stall:
 
 
 async def run(options: Options, report: Report) -> None:
-    count = -(-options.n // ROOMS)
+    count, rate = -(-options.n // ROOMS), options.pick(200, 40)
     async with Cluster(options, instances=1, pinned=True) as cluster:
         server = cluster.instances[0]
         groups = await cluster.groups(ROOMS, trainees=HEALTHY + count, posts=1)
-        load = Load(cluster.instances, long_posts(groups), rate=options.pick(200, 40), seed=options.seed)
+        load = Load(cluster.instances, long_posts(groups), rate=rate, seed=options.seed)
         async with Crowd(cluster.instances, options.seed) as crowd:
             crowd.settle_in(groups, ROOMS * HEALTHY)
             await crowd.arrive()
@@ -71,6 +71,7 @@ async def run(options: Options, report: Report) -> None:
             percentile(lateness(crowd.rooms, load.ledger.sent, *span), 99) for span in (calm, trouble)
         )
         report.add("facts of 4 KiB acknowledged", len(load.ledger.acknowledged), least=1)
+        report.add("a second", load.ledger.rate(*trouble), least=0.9 * rate, timed=True)
         report.exactly("dropped as too slow", found.dropped, len(stalled))
         report.add("all dropped after", found.seconds, "s", most=15, timed=True)
         report.add("memory at the start", start_bytes / MIB, "MiB")

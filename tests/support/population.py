@@ -1,8 +1,7 @@
 """Who and what is in a database before a measurement: groups, members, posts, reactions, and their tokens.
-It writes through the store, so that documents look as the server makes them; only old posts are cloned in bulk.
+It writes through the store, so that documents look as the server makes them; the many are clones of the first.
 """
 
-import asyncio
 import itertools
 import secrets
 import time
@@ -22,7 +21,7 @@ PARAGRAPH = "Five by five at eighty kilos today and the last set moved better th
 CLOCK = SystemClock()
 TOKENS = Tokens([JWT_SECRET], CLOCK)
 
-AT_ONCE, BATCH = 32, 10_000
+BATCH = 10_000
 
 # Cloned posts are older than anything that a run makes itself, and each group's ids end in bits of its own.
 OLD_SECONDS = 3_600
@@ -81,20 +80,17 @@ async def make_group(
     invite = await store.invites.add(
         trainer_id=trainer.user_id, code=secrets.token_hex(6).upper(), expires_at=None, max_uses=None
     )
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def trainee(number: int) -> Member:
-        async with gate:
-            return await _person(
-                store,
-                f"{name} {number}",
-                role=TRAINEE,
-                password_hash=password_hash,
-                invite_code=invite.code,
-                trainer=trainer,
-            )
-
-    members = list(await asyncio.gather(*(trainee(number) for number in range(trainees))))
+    members = []
+    if trainees:
+        first = await _person(
+            store,
+            f"{name} 0",
+            role=TRAINEE,
+            password_hash=password_hash,
+            invite_code=invite.code,
+            trainer=trainer,
+        )
+        members = [first, *await _like(store, first, name, trainees - 1)]
     authors = [member.user_id for member in members[:50]] or [trainer.user_id]
     post_ids = await _posts(store, trainer.community_id, authors, posts) if posts else []
     for number, member in enumerate(members[:32] if with_reactions else []):
@@ -112,7 +108,7 @@ async def _person(
     trainer: Member | None = None,
 ) -> Member:
     user = await store.users.add(
-        email=f"{name.replace(' ', '.')}@bench.example",
+        email=_address(name),
         password_hash=password_hash,
         first_name="Ana",
         last_name="Ferreira",
@@ -130,6 +126,41 @@ async def _person(
         expires_at=now + REFRESH_FOR,
     )
     return Member(user.id, session_id, trainer.user_id if trainer else user.id)
+
+
+async def _like(store: Store, pattern: Member, name: str, count: int) -> list[Member]:
+    """So many other members with a log-in each: clones of one that the store has made, with addresses of their own."""
+    users, sessions = store.database.table("users"), store.database.table("sessions")
+    user = await users.get({"_id": pattern.user_id})
+    session = await sessions.get({"_id": pattern.session_id})
+    assert user is not None
+    assert session is not None
+    members = [Member(store.ids.new(), secrets.token_hex(16), pattern.community_id) for _ in range(count)]
+    for begin in range(0, count, BATCH):
+        batch = list(enumerate(members[begin : begin + BATCH], begin + 1))
+        addresses = {member: _address(f"{name} {number}") for number, member in batch}
+        await users.insert_many(
+            [
+                {**user, "_id": member.user_id, "email": address, "email_key": address}
+                for member, address in addresses.items()
+            ]
+        )
+        await sessions.insert_many(
+            [
+                {
+                    **session,
+                    "_id": each.session_id,
+                    "user_id": each.user_id,
+                    "refresh_digest": each.session_id,
+                }
+                for each in addresses
+            ]
+        )
+    return members
+
+
+def _address(name: str) -> str:
+    return f"{name.replace(' ', '.')}@bench.example".casefold()
 
 
 async def _posts(store: Store, community_id: int, authors: list[int], count: int) -> list[int]:
