@@ -18,6 +18,7 @@ from store.store import Store, open_store
 from tests.chaos.frame import Options
 from tests.support.fault_proxy import FaultProxy
 from tests.support.http_connection import Address, HttpConnection
+from tests.support.limits import NO_LIMITS
 from tests.support.population import CLOCK, JWT_SECRET, Group, make_group
 from tests.support.processes import LOAD_CORE, SERVER_CORE, Processes, ServerProcess, free_port, pin
 from tests.support.redis_server import RedisServer
@@ -26,7 +27,7 @@ SETTINGS = {
     "JWT_SECRET": JWT_SECRET,
     "LOG_LEVEL": "WARNING",
     # A few members and one address stand for thousands.
-    **{f"RATE_LIMIT_{kind}": "off" for kind in ("READS", "WRITES", "CREATES", "AUTH")},
+    **NO_LIMITS,
 }
 GROUPS_AT_ONCE = 8
 METRIC = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)

@@ -9,6 +9,7 @@ from tests.chaos import (
     redis_trouble,
     revoke_live,
     slow_consumer,
+    ws_fuzz,
 )
 from tests.chaos.frame import Scenario
 
@@ -21,5 +22,6 @@ _ALL = (
     mongod_kill.SCENARIO,
     counters.SCENARIO,
     loop_lag.SCENARIO,
+    ws_fuzz.SCENARIO,
 )
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in _ALL}
