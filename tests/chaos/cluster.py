@@ -198,6 +198,11 @@ class Cluster:
         return [error for instance in self.instances for error in instance.errors()]
 
     @property
+    def addresses(self) -> Sequence[Address]:
+        """Where the servers listen, for a balancer before them."""
+        return [instance.address for instance in self.instances]
+
+    @property
     def redis_ways(self) -> list[FaultProxy]:
         """The servers' ways to Redis, where faults can be put."""
         return [instance.redis_way for instance in self.instances if instance.redis_way is not None]

@@ -82,5 +82,5 @@ SCENARIO = Scenario(
     run,
     counted="writes",
     full=100_000,
-    quick=500,
+    quick=300,
 )

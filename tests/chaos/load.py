@@ -92,15 +92,18 @@ class Load:
         *,
         rate: float,
         seed: int,
+        keep_alive: bool = True,
     ) -> None:
         """`makers` say what is sent, one for each connection to every instance, one request after the other.
 
         `rate` is all their requests a second; what could not be sent in time is left out, not made up for.
+        Without `keep_alive` each request has a connection of its own.
         """
         self.ledger = Ledger()
         self._instances = instances
         self._makers = makers
         self._rate = rate
+        self._keep_alive = keep_alive
         self._random = random.Random(seed)
         self._due = 0.0
         self._over = False
@@ -162,6 +165,8 @@ class Load:
         except NoAnswer as error:
             self.ledger.unanswered.append(str(error))
             return None
+        if not self._keep_alive:
+            connection.close()
         now = clock()
         has_retry_after = "retry-after" in answer.headers
         exchange = Exchange(instance, now, now - began, answer.status, has_retry_after)

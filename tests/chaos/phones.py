@@ -66,8 +66,9 @@ class Tally:
     closes: Counter[int] = field(default_factory=Counter)
     # From the moment a phone should come back until it had all that its room had when it was let in.
     caught_up_seconds: list[float] = field(default_factory=list)
-    # When each of them came back, in monotonic seconds.
+    # When each of them came back, and when it was told to, in monotonic seconds.
     returned_at: list[float] = field(default_factory=list)
+    called_back_at: list[float] = field(default_factory=list)
 
 
 class Phone:
@@ -131,7 +132,11 @@ class Phone:
         """How long it waits before it comes back: as told, or for the time of a retry where it was turned away."""
         if code == TRY_LATER:
             return RETRY_SECONDS * (1 + self.crowd.random.random())
-        return retry_after(reason) if code == GOING_AWAY else 0.0
+        if code != GOING_AWAY:
+            return 0.0
+        seconds = retry_after(reason)
+        self.crowd.tally.called_back_at.append(asyncio.get_running_loop().time() + seconds)
+        return seconds
 
     async def ended(self) -> tuple[int, str]:
         """Wait until the connection is gone; gives the close code (1006 without one) and reason."""

@@ -71,7 +71,7 @@ async def run(options: Options, report: Report) -> None:
             percentile(lateness(crowd.rooms, load.ledger.sent, *span), 99) for span in (calm, trouble)
         )
         report.add("facts of 4 KiB acknowledged", len(load.ledger.acknowledged), least=1)
-        report.add("a second", load.ledger.rate(*trouble), least=0.9 * rate, timed=True)
+        report.add("facts a second", load.ledger.rate(*trouble), least=0.9 * rate, timed=True)
         report.exactly("dropped as too slow", found.dropped, len(stalled))
         report.add("all dropped after", found.seconds, "s", most=15, timed=True)
         report.add("memory at the start", start_bytes / MIB, "MiB")
