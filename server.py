@@ -28,6 +28,7 @@ from config import log as logs
 from config.clock import Clock, SystemClock
 from config.deps import Deps
 from config.lifecycle import Lifecycle
+from config.loop_lag import watch_loop
 from config.metrics import Metrics
 from config.settings import Settings, SettingsError, load_settings
 from handlers.http_server import PunctualServer
@@ -131,13 +132,14 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         )
         sockets = _listen(settings)
         server.add_sockets(sockets)
-        upkeep = asyncio.create_task(keep_up(deps))
+        background = [asyncio.create_task(keep_up(deps)), asyncio.create_task(watch_loop(deps.metrics))]
         try:
             port = sockets[0].getsockname()[1]
             _announce(settings, port, log_ins() if demo else [])
             await stop.wait()
         finally:
-            upkeep.cancel()
+            for task in background:
+                task.cancel()
             await _drain(deps, server)
 
 

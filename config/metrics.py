@@ -17,6 +17,9 @@ OTHER_METHOD: Final = "other"
 # five seconds after which a query is given up.
 LATENCY_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
+# Seconds. From what a turn of an idle loop takes to what a person notices; 0.05 is what is asked of it.
+LAG_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
 # Where a returning client's missed events came from: memory, the event log, or nowhere (it was told to reload).
 REPLAY_SOURCES: Final = ("ring", "log", "none")
 
@@ -42,6 +45,12 @@ class Metrics:
             ("method", "route", "status"),
             registry=self._registry,
             buckets=LATENCY_SECONDS,
+        )
+        self.loop_lag = Histogram(
+            "cohort_loop_lag_seconds",
+            "Seconds that whatever was ready waited for the event loop, by a beat of 50 ms.",
+            registry=self._registry,
+            buckets=LAG_SECONDS,
         )
         self._request_series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.benchmarks import rows_connections, rows_delivery, rows_fanout, rows_feed, rows_writes
-from tests.benchmarks.processes import LOAD_CORE, pin
 from tests.benchmarks.report import print_table, write_json
 from tests.benchmarks.runner import TURNS, Bench, Result, chosen, run_work
+from tests.support.processes import LOAD_CORE, pin
 
 # Wide enough for the table where the output goes to a file.
 WIDTH = 120

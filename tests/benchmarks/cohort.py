@@ -10,14 +10,12 @@ import orjson
 
 from tests.benchmarks.load import Joining, Room
 from tests.benchmarks.load_http import HttpLoop, MakeRequest, request
-from tests.benchmarks.population import JWT_SECRET, PARAGRAPH, Group, Member
 from tests.benchmarks.processes import Server
 from tests.benchmarks.runner import Bench
+from tests.support.limits import NO_LIMITS
+from tests.support.population import JWT_SECRET, PARAGRAPH, Group, Member
 
 FEED = "/api/community/feed/"
-
-# A user's limits would end every measurement after its first second.
-LIMITS = {f"RATE_LIMIT_{kind}": "off" for kind in ("READS", "WRITES", "CREATES", "AUTH")}
 
 SOCKETS_A_USER = 5
 GREETED = Joining(greetings=1)
@@ -29,7 +27,8 @@ def environment(bench: Bench) -> dict[str, str]:
         "JWT_SECRET": JWT_SECRET,
         "DATA_DIR": str(bench.folder / "data"),
         "LOG_LEVEL": "WARNING",
-        **LIMITS,
+        # A user's limits would end every measurement after its first second.
+        **NO_LIMITS,
     }
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from tests.support.frames import HANDSHAKE, client_frame, frame_ends
+
 # Room events are about 700 bytes; greetings, heartbeats and pings of every peer are far below this.
 EVENT_AT_LEAST_BYTES = 400
 
@@ -18,11 +20,6 @@ SENT_NS = re.compile(rb"sent_ns\D{1,4}(\d+)")
 
 # The first byte of a whole text frame, and a length that no read reaches.
 TEXT, UNKNOWN_BYTES = 0x81, 1 << 30
-
-HANDSHAKE = (
-    "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 Address = tuple[str, int]
 
@@ -52,28 +49,6 @@ class Delivery:
         if not self.sent_ns:
             raise LoadError("an event did not say when it was published")
         return (self.last_ns - self.sent_ns) / 1e9
-
-
-def client_frame(opcode: int, payload: bytes) -> bytes:
-    """A masked frame of at most 125 bytes; the mask is zero, which leaves the payload as it is."""
-    return bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload
-
-
-def frame_ends(stream: bytes) -> tuple[list[tuple[int, int, int]], int]:
-    """The whole unmasked frames in `stream` as (opcode, start and end of the payload), and where they end."""
-    frames = []
-    at, length = 0, len(stream)
-    while at + 2 <= length:
-        size, start = stream[at + 1] & 0x7F, at + 2
-        if size == 126:
-            size, start = int.from_bytes(stream[at + 2 : at + 4]), at + 4
-        elif size == 127:
-            size, start = int.from_bytes(stream[at + 2 : at + 10]), at + 10
-        if start + size > length:
-            break
-        frames.append((stream[at] & 0x0F, start, start + size))
-        at = start + size
-    return frames, at
 
 
 @dataclass

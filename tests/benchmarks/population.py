@@ -1,73 +1,25 @@
-"""Who and what is in the database before a measurement: groups, members, posts, reactions, and their tokens.
-It writes through the store, so that documents look as the server makes them; only old posts are cloned in bulk.
+"""The groups that the works of one run share, made when the first of them asks.
+How a group is made is in `tests.support.population`.
 """
 
 import asyncio
-import itertools
-import secrets
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from community.tokens import REFRESH_FOR, Tokens
-from config.clock import SystemClock
-from store.ids import first_id_at
-from store.records import TRAINEE, TRAINER
 from store.store import Store, open_store
 from tests.benchmarks.runner import Bench
+from tests.support.population import CLOCK, Group, make_group
 
 T = TypeVar("T")
-
-# Known to the server by its environment, so that members need not log in one by one at 20 ms a password.
-JWT_SECRET = "benchmarks-only: 0123456789 abcdefghij"
-PARAGRAPH = "Five by five at eighty kilos today and the last set moved better than the first one did. " * 3
-CLOCK = SystemClock()
-TOKENS = Tokens([JWT_SECRET], CLOCK)
-
-AT_ONCE, BATCH = 32, 10_000
-
-# Cloned posts are older than anything that a run makes itself, and each group's ids end in bits of its own.
-OLD_SECONDS = 3_600
-GROUP_NUMBERS = itertools.count()
-
-
-@dataclass(frozen=True)
-class Member:
-    """A person with one log-in."""
-
-    user_id: int
-    session_id: str
-    community_id: int
-
-    def token(self) -> str:
-        """An access token, good for the next quarter of an hour."""
-        now = CLOCK.now()
-        return TOKENS.pair_of(self.session_id, self.user_id, 1, now, now + timedelta(days=1)).access
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token()}"}
-
-
-@dataclass(frozen=True)
-class Group:
-    """A trainer, their trainees, and the group's posts, newest first."""
-
-    trainer: Member
-    trainees: list[Member]
-    post_ids: list[int]
-
-    @property
-    def community_id(self) -> int:
-        return self.trainer.community_id
 
 
 def group(bench: Bench, name: str, *, trainees: int, posts: int) -> Group:
     """A group of this size, made at the first call with this name."""
     if name not in bench.shared:
         bench.say(f"   making {name}: {trainees:,} trainees, {posts:,} posts")
-        bench.shared[name] = _run(bench, lambda store: _group(store, name, trainees, posts))
+        bench.shared[name] = _run(
+            bench, lambda store: make_group(store, name, trainees=trainees, posts=posts)
+        )
     return bench.shared[name]
 
 
@@ -77,7 +29,9 @@ def rooms(bench: Bench, name: str, *, count: int) -> list[Group]:
         bench.say(f"   making {name}: {count} groups")
 
         async def make(store: Store) -> list[Group]:
-            return [await _group(store, f"{name} {number}", 0, 10) for number in range(count)]
+            return [
+                await make_group(store, f"{name} {number}", trainees=0, posts=10) for number in range(count)
+            ]
 
         bench.shared[name] = _run(bench, make)
     return bench.shared[name]
@@ -89,78 +43,3 @@ def _run(bench: Bench, work: Callable[[Store], Awaitable[T]]) -> T:
             return await work(store)
 
     return asyncio.run(run())
-
-
-async def _group(store: Store, name: str, trainees: int, posts: int) -> Group:
-    trainer = await _person(store, name, role=TRAINER)
-    invite = await store.invites.add(
-        trainer_id=trainer.user_id, code=secrets.token_hex(6).upper(), expires_at=None, max_uses=None
-    )
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def trainee(number: int) -> Member:
-        async with gate:
-            return await _person(
-                store, f"{name} {number}", role=TRAINEE, invite_code=invite.code, trainer=trainer
-            )
-
-    members = list(await asyncio.gather(*(trainee(number) for number in range(trainees))))
-    authors = [member.user_id for member in members[:50]] or [trainer.user_id]
-    post_ids = await _posts(store, trainer.community_id, authors, posts)
-    for number, member in enumerate(members[:32]):
-        await _react(store, member, post_ids[number % 2 : 20 : 2])
-    return Group(trainer, members, post_ids)
-
-
-async def _person(
-    store: Store, name: str, *, role: str, invite_code: str | None = None, trainer: Member | None = None
-) -> Member:
-    user = await store.users.add(
-        email=f"{name.replace(' ', '.')}@bench.example",
-        password_hash="",
-        first_name="Ana",
-        last_name="Ferreira",
-        role=role,
-        timezone="UTC",
-        epoch=secrets.token_hex(4),
-        invite_code=invite_code,
-    )
-    now, session_id = CLOCK.now(), secrets.token_hex(16)
-    await store.sessions.add(
-        session_id=session_id,
-        user_id=user.id,
-        refresh_digest=session_id,
-        at=now,
-        expires_at=now + REFRESH_FOR,
-    )
-    return Member(user.id, session_id, trainer.user_id if trainer else user.id)
-
-
-async def _posts(store: Store, community_id: int, authors: list[int], count: int) -> list[int]:
-    """The room's posts: one made by the store, the others clones of it, a second apart into the past."""
-    first, _ = await store.posts.add(
-        community_id=community_id, author_id=authors[0], content=PARAGRAPH, content_format="plain"
-    )
-    table = store.database.table("posts")
-    pattern = await table.get({"_id": first.id})
-    assert pattern is not None
-    post_ids = [first.id]
-    newest_ms, bits = int(time.time() - OLD_SECONDS) * 1_000, next(GROUP_NUMBERS)
-    for begin in range(1, count, BATCH):
-        batch = [
-            _clone(pattern, first_id_at(newest_ms - 1_000 * age) + bits, authors[age % len(authors)])
-            for age in range(begin, min(count, begin + BATCH))
-        ]
-        await table.insert_many(batch)
-        post_ids += [document["_id"] for document in batch]
-    return post_ids
-
-
-def _clone(pattern: dict[str, Any], post_id: int, author_id: int) -> dict[str, Any]:
-    return {**pattern, "_id": post_id, "author_id": author_id}
-
-
-async def _react(store: Store, member: Member, post_ids: list[int]) -> None:
-    posts = await store.posts.some(post_ids)
-    for post in posts.values():
-        await store.reactions.toggle(post, member.user_id, "fire")

@@ -18,20 +18,13 @@ from typing import IO, Self
 import psutil
 
 from tests.benchmarks.load import Address, LoadError
+from tests.support.processes import SERVER_CORE, free_port, pin
 
 ROOT = Path(__file__).resolve().parents[2]
-
-SERVER_CORE, LOAD_CORE = 0, 1
 
 
 class Missing(Exception):
     """A side cannot run here; the text says why and what would help."""
-
-
-def pin(core: int) -> None:
-    """Keeps this process on one core where the system can do so (Linux with two cores or more)."""
-    if hasattr(os, "sched_setaffinity") and core < (os.cpu_count() or 1):
-        os.sched_setaffinity(0, {core})
 
 
 def require(modules: Sequence[str]) -> None:
@@ -39,12 +32,6 @@ def require(modules: Sequence[str]) -> None:
     absent = [module for module in modules if importlib.util.find_spec(module) is None]
     if absent:
         raise Missing(f"no {', '.join(absent)} here; install requirements-bench.txt")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -11,9 +11,10 @@ from store.embedded import EmbeddedMongo
 from tests.benchmarks import cohort
 from tests.benchmarks.load import Joining, LoadError, Room
 from tests.benchmarks.load_http import HttpLoop, request
-from tests.benchmarks.population import Group, group
+from tests.benchmarks.population import group
 from tests.benchmarks.processes import Server
 from tests.benchmarks.runner import Bench, Figure, Measure, Row, Side, Work, difference, value
+from tests.support.population import Group
 
 CONNECTIONS, FIRST_CONNECTIONS = 4_000, 200
 SETTLE_SECONDS, READY_SECONDS, STORM_SECONDS = 1.0, 30.0, 60.0

@@ -10,10 +10,11 @@ from select import EPOLLIN, epoll
 from tests.benchmarks import cohort
 from tests.benchmarks.load import LoadError, Room
 from tests.benchmarks.load_http import HttpLoop, percentile
-from tests.benchmarks.population import Group, group
+from tests.benchmarks.population import group
 from tests.benchmarks.processes import Server
 from tests.benchmarks.rows_writes import ask_bare, start_bare
 from tests.benchmarks.runner import Bench, Figure, Measure, Row, Side, Work, difference, ratio
+from tests.support.population import Group
 
 SUBSCRIBERS, CONNECTIONS = 1_000, 32
 

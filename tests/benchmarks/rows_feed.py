@@ -11,9 +11,10 @@ import orjson
 from tests.benchmarks import cohort
 from tests.benchmarks.load import LoadError
 from tests.benchmarks.load_http import HttpLoop, MakeRequest, request
-from tests.benchmarks.population import Group, Member, group
+from tests.benchmarks.population import group
 from tests.benchmarks.processes import Server, require
 from tests.benchmarks.runner import Bench, Figure, Measure, Row, Side, Work, ratio
+from tests.support.population import Group, Member
 
 CONNECTIONS, MANY_CONNECTIONS = 32, 256
 POSTS, MANY_POSTS, DEEP_PAGE = 1_000, 1_000_000, 5_000

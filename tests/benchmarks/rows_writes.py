@@ -10,9 +10,10 @@ from pymongo import MongoClient
 
 from tests.benchmarks import cohort
 from tests.benchmarks.load_http import MakeRequest
-from tests.benchmarks.population import Group, Member, group, rooms
+from tests.benchmarks.population import group, rooms
 from tests.benchmarks.processes import Server
 from tests.benchmarks.runner import Bench, Figure, Measure, Row, Side, Work, ratio, value
+from tests.support.population import Group, Member
 
 WRITERS, POSTS, ROOMS = 32, 1_000, 100
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from handlers.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.chaos.cluster import Cluster
+from tests.chaos.frame import Options, Report, Scenario
 from tests.support.raw_socket import RawSocket, close_frame, dial_feed, frame
 from tests.support.sockets import open_feed
 
 # How many sockets are open at a time for each user: the server would close the sixth.
 SOCKETS_OF_USER = 3
+MEMBERS = 8
 # A server that neither answers nor hangs up for so long has got stuck.
 PATIENCE_SECONDS = 30.0
 SIZES = (0, 1, 2, 124, 125, 126, 127, 128, 1000, 4095, 4096, 4097, 5000, 65_535, 65_536)
@@ -187,3 +190,29 @@ async def is_well(base_url: str, token: str) -> bool:
         greeted = (await feed.next())["type"] == "connected"
         await asyncio.wait_for(await feed.socket.ping(), 10)
         return greeted
+
+
+async def run(options: Options, report: Report) -> None:
+    async with Cluster(options, instances=1) as cluster:
+        server = cluster.instances[0]
+        group = await cluster.group("fuzzed", trainees=MEMBERS)
+        tokens = [member.token() for member in group.trainees]
+        findings = await fuzz(server.base_url, tokens, frames=options.n, seed=options.seed)
+        well = [await is_well(server.base_url, member.token()) for member in group.members]
+        report.add("frames", findings.frames, least=options.n)
+        report.add("sockets", findings.sockets, least=1)
+        for code in (1002, 1007, 1008, 1009):
+            report.add(f"closed with {code}", findings.codes[code], least=1)
+        report.none_of("what should not have been", findings.wrong)
+        report.exactly("members who are served as before", sum(well), len(well))
+        report.none_of("errors in the server's log", cluster.errors())
+
+
+SCENARIO = Scenario(
+    "ws-fuzz",
+    "Sockets send frames that are broken, cut, misplaced or lying.",
+    run,
+    counted="frames",
+    full=100_000,
+    quick=5_000,
+)

@@ -9,11 +9,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from store.embedded_process import birth, end
 from tests.support.limits import NO_LIMITS
@@ -25,6 +28,8 @@ INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 # A start takes 1 s on an idle machine; this is for one that runs many tests at once.
 START_SECONDS = 60.0
 POLL_SECONDS = 0.01
+# What is measured has a core of its own; the load and the databases share the other.
+SERVER_CORE, LOAD_CORE = 0, 1
 
 
 async def until(condition: Callable[[], object], seconds: float = START_SECONDS, what: str = "it") -> None:
@@ -33,6 +38,19 @@ async def until(condition: Callable[[], object], seconds: float = START_SECONDS,
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, f"{what} did not come to pass in {seconds:.0f} s"
         await asyncio.sleep(POLL_SECONDS)
+
+
+def pin(core: int, pid: int = 0) -> None:
+    """Keep a process (0: this one) and what it starts on one core, where the system can: Linux, two cores or more."""
+    if hasattr(os, "sched_setaffinity") and core < (os.cpu_count() or 1):
+        os.sched_setaffinity(pid, {core})
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class ServerProcess:
@@ -79,6 +97,15 @@ class ServerProcess:
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds of the machine's memory now (RSS)."""
+        return int(psutil.Process(self.pid).memory_info().rss)
 
     async def listening(self) -> "ServerProcess":
         """Wait until it serves."""

@@ -1,0 +1,112 @@
+"""`kill -9` of the database under writes, again and again: what was acknowledged is there, and nothing else is said.
+
+The database comes back by itself, and the servers find it again without a restart of theirs.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.frame import Options, Report, Scenario
+from tests.chaos.load import Ledger, Load
+from tests.chaos.phones import percentile
+from tests.chaos.writers import open_posts, writers
+from tests.e2e.wholeness import contradictions
+from tests.support.processes import until
+from tests.support.written import Written, differences
+
+ROOMS, MEMBERS, POSTS, WRITERS = 4, 10, 10, 32
+# A database that dies three times in a row within 2 s of its start is given up for broken.
+LIFE_SECONDS = 2.2
+LIMIT_SECONDS = 60.0
+
+
+async def run(options: Options, report: Report) -> None:
+    written = Written()
+    async with Cluster(options) as cluster:
+        groups = await cluster.groups(ROOMS, trainees=MEMBERS, posts=0)
+        posts = await open_posts(cluster.store, groups, POSTS)
+        before = {instance: instance.process for instance in cluster.instances}
+        load = Load(
+            cluster.instances,
+            writers(posts, written, WRITERS),
+            rate=options.pick(300, 100),
+            seed=options.seed,
+        )
+        async with load:
+            serving_seconds = [await kill_once(cluster, load.ledger, options) for _ in range(options.n)]
+            await asyncio.sleep(LIFE_SECONDS)
+        statuses = load.ledger.statuses
+        good = sum(count for status, count in statuses.items() if status < 300)
+        report.exactly("kills", len(serving_seconds), options.n)
+        report.add("writes acknowledged", good, least=10 * options.n)
+        report.add("refused with 503", statuses[503])
+        report.add("refused with 409, since the first try was under way", statuses[409])
+        refused = [each for each in load.ledger.exchanges if each.status >= 300]
+        allowed = {409, 503}
+        report.none_of("other answers", [str(each.status) for each in refused if each.status not in allowed])
+        silent = [
+            str(each.instance.name) for each in refused if each.status == 503 and not each.has_retry_after
+        ]
+        report.none_of("503 without Retry-After", silent)
+        report.none_of("requests without an answer", load.ledger.unanswered)
+        seconds = [each.seconds for each in load.ledger.exchanges]
+        report.add("slowest answer", max(seconds), "s", most=30, timed=True)
+        report.add("serving again after the database, p50", percentile(serving_seconds, 50), "s")
+        report.add(
+            "serving again after the database, at most", max(serving_seconds), "s", most=10, timed=True
+        )
+        ended = [
+            each.name for each, process in before.items() if each.process is not process or process.has_ended
+        ]
+        report.none_of("servers that ended", ended)
+        report.none_of(
+            "acknowledged and not there, or there twice", await differences(cluster.store, written)
+        )
+        report.none_of("contradictions in the database", await contradictions(cluster.store))
+        report.none_of("errors in the servers' logs", cluster.errors())
+
+
+async def kill_once(cluster: Cluster, ledger: Ledger, options: Options) -> float:
+    """Kill the database at some moment of its life; the seconds from its return until every server writes again."""
+    clock = asyncio.get_running_loop().time
+    mongo = cluster.mongo
+    await asyncio.sleep(LIFE_SECONDS + options.random.random())
+    pid = mongo.pid
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: mongo.pid != pid, LIMIT_SECONDS, "another life of the database")
+    await is_primary(mongo.uri)
+    back = clock()
+
+    def everybody_writes() -> bool:
+        later = (each for each in reversed(ledger.exchanges) if each.at > back)
+        return {each.instance for each in later if each.status < 300} == set(cluster.instances)
+
+    await until(everybody_writes, LIMIT_SECONDS, "serving")
+    return clock() - back
+
+
+async def is_primary(uri: str) -> None:
+    """Return when the database takes writes."""
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=200)
+    async with client, asyncio.timeout(LIMIT_SECONDS):
+        while True:
+            with contextlib.suppress(PyMongoError):
+                if (await client.admin.command("hello"))["isWritablePrimary"]:
+                    return
+            await asyncio.sleep(0.02)
+
+
+SCENARIO = Scenario(
+    "mongod-kill",
+    "The database is killed under 300 writes a second, and comes back by itself.",
+    run,
+    counted="kills",
+    full=30,
+    quick=2,
+)

@@ -1,0 +1,27 @@
+"""The table of scenarios; each is in a module of its own."""
+
+from tests.chaos import (
+    counters,
+    feed_model,
+    loop_lag,
+    mongod_kill,
+    reconnect_storm,
+    redis_trouble,
+    revoke_live,
+    slow_consumer,
+    ws_fuzz,
+)
+from tests.chaos.frame import Scenario
+
+_ALL = (
+    reconnect_storm.SCENARIO,
+    *redis_trouble.SCENARIOS,
+    feed_model.SCENARIO,
+    slow_consumer.SCENARIO,
+    revoke_live.SCENARIO,
+    mongod_kill.SCENARIO,
+    counters.SCENARIO,
+    loop_lag.SCENARIO,
+    ws_fuzz.SCENARIO,
+)
+SCENARIOS: dict[str, Scenario] = {each.name: each for each in _ALL}
