@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal, cast
 
 import click
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from community.demo import fill_if_empty, log_ins
@@ -31,6 +32,7 @@ from config.lifecycle import Lifecycle
 from config.loop_lag import watch_loop
 from config.metrics import Metrics
 from config.settings import Settings, SettingsError, load_settings
+from handlers.arrivals import Arrivals
 from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
@@ -52,6 +54,8 @@ MAX_BODY_BYTES, MAX_HEADER_BYTES = 2 * 1024 * 1024, 16 * 1024
 # Seconds. A new connection's first headers; idle connections and later headers; slow bodies; requests and mails at
 # the end. Idle is longer than load balancers keep their connections (60 s mostly), so that they close first.
 FIRST_HEAD_SECONDS, IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 10, 75, 30, 30, 15
+# Whoever connected last has this long to send a request; a load balancer sends it with the connection.
+LAST_REQUEST_SECONDS = 0.25
 
 
 @asynccontextmanager
@@ -123,7 +127,7 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         if demo:
             await fill_if_empty(deps, say=click.echo)
         server = PunctualServer(
-            make_app(deps),
+            Arrivals(make_app(deps), deps.lifecycle),
             first_head_seconds=FIRST_HEAD_SECONDS,
             idle_connection_timeout=IDLE_SECONDS,
             body_timeout=BODY_SECONDS,
@@ -140,7 +144,7 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         finally:
             for task in background:
                 task.cancel()
-            await _drain(deps, server)
+            await _drain(deps, server, sockets)
 
 
 def _listen(settings: Settings) -> list[socket.socket]:
@@ -159,16 +163,40 @@ def _announce(settings: Settings, port: int, demo_log_ins: list[str]) -> None:
     sys.stdout.flush()
 
 
-async def _drain(deps: Deps, server: PunctualServer) -> None:
-    """Stop accepting, finish what is under way, tell sockets where to go. Mails are sent when deps close."""
+async def _drain(deps: Deps, server: PunctualServer, sockets: list[socket.socket]) -> None:
+    """Let load balancers turn away, stop accepting, finish what is under way, tell sockets where to go.
+
+    Mails are sent when deps close.
+    """
     deps.lifecycle.draining = True
-    server.stop()
     log.info("draining")
+    # Load balancers hear of it by /readyz; what they send until they have is served like everything before.
+    await asyncio.sleep(deps.settings.drain_notice_seconds)
+    _stop_listening(server, sockets)
+    await asyncio.sleep(LAST_REQUEST_SECONDS)
+    await _finish_requests(deps)
+    await deps.realtime.stop()
+    # Those that came meanwhile on connections from before.
+    await _finish_requests(deps)
+    await server.close_all_connections()
+    # And what came at this very moment: nobody hears the answer, but it must not find the database closed.
+    await _finish_requests(deps)
+
+
+async def _finish_requests(deps: Deps) -> None:
     unanswered = await deps.lifecycle.idle(DRAIN_SECONDS)
     if unanswered:
         log.warning("%d requests were still under way after %d s", unanswered, DRAIN_SECONDS)
-    await deps.realtime.stop()
-    await server.close_all_connections()
+
+
+def _stop_listening(server: PunctualServer, sockets: list[socket.socket]) -> None:
+    """Close the door behind those who stand in it: the kernel resets connections that nobody has accepted."""
+    for listening in sockets:
+        with suppress(OSError):  # BlockingIOError: that was all.
+            while True:
+                connection, address = listening.accept()
+                server.handle_stream(IOStream(connection), address)
+    server.stop()
 
 
 def start_logging(settings: Settings) -> None:

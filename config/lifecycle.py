@@ -26,7 +26,9 @@ class Lifecycle:
         """Wait until no request is under way, or the time is over; gives how many still are."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._idle.wait()
+                # Between the last answer and waking up here, another request may have begun.
+                while self._in_flight:
+                    await self._idle.wait()
         except TimeoutError:
             pass
         return self._in_flight

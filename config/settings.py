@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 # HS256 wants a key at least as long as its digest (RFC 7518, 3.2).
 SECRET_BYTES = 32
 NOTHING: tuple[str, ...] = ()
+# HAProxy as configured here sees a draining server after 2.5 s at most, nginx within one.
+DRAIN_NOTICE_SECONDS, MAX_DRAIN_NOTICE_SECONDS = 5, 300
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 # Seconds.
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
@@ -76,6 +78,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     log_format: str | None
     log_level: str
+    drain_notice_seconds: int
 
     @property
     def is_production(self) -> bool:
@@ -103,6 +106,12 @@ class _Reader:
 def _port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65_535:
         raise ValueError(f"must be a port number from 0 to 65535, not {text!r}.")
+    return int(text)
+
+
+def _drain_notice(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > MAX_DRAIN_NOTICE_SECONDS:
+        raise ValueError(f"must be a number of seconds from 0 to {MAX_DRAIN_NOTICE_SECONDS}, not {text!r}.")
     return int(text)
 
 
@@ -238,6 +247,12 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "trusted_proxies": reader.take("TRUSTED_PROXIES", NO_NETWORKS, _networks),
         "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
         "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
+        "drain_notice_seconds": reader.take(
+            # Nobody waits for Ctrl-C in development, where no load balancer has to notice.
+            "DRAIN_NOTICE",
+            DRAIN_NOTICE_SECONDS if environment == "production" else 0,
+            _drain_notice,
+        ),
     }
     values.update({name: value for name, value in overrides.items() if value is not None})
     problems = reader.problems + _missing_in_production(values)

@@ -9,6 +9,7 @@ import hmac
 import logging
 import re
 import secrets
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -185,6 +186,12 @@ class ApiHandler(RequestHandler):
         """Answer a browser's question before a request from another origin."""
         self.set_header("Allow", ", ".join(self._allowed))
         self.set_status(204)
+
+    def flush(self, include_footers: bool = False) -> "Future[None]":  # noqa: FBT001, FBT002 - Tornado's signature
+        """Send what is written. While draining, whoever keeps the connection is asked to use another next time."""
+        if self.deps.lifecycle.draining:
+            self.set_header("Connection", "close")
+        return super().flush(include_footers)
 
     # What came in
 

@@ -18,9 +18,10 @@ from community.sessions import authenticate
 from community.tokens import ACCESS
 from config.deps import Deps
 from config.log import request_id
+from handlers.base import REQUEST_ID
 from handlers.errors import Answer, MethodNotAllowed, answer_to, problem
 from handlers.websocket import Refused, StrictWebSocketHandler
-from realtime.close_codes import BAD_TOKEN, NO_GROUP, POLICY, TRY_LATER
+from realtime.close_codes import BAD_TOKEN, GOING_AWAY, NO_GROUP, POLICY, TRY_LATER, retry_after
 from realtime.connection import Connection
 from realtime.events import Position
 from store.errors import StoreUnavailable
@@ -41,7 +42,8 @@ class FeedSocketHandler(StrictWebSocketHandler):
     def initialize(self, deps: Deps, join_seconds: float = JOIN_SECONDS) -> None:
         self.deps = deps
         self._join_seconds = join_seconds
-        self.request_id = secrets.token_hex(8)
+        given = self.request.headers.get("X-Request-ID", "")
+        self.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self._frames = 0
         self._frames_since = 0.0
 
@@ -102,6 +104,9 @@ class FeedSocketHandler(StrictWebSocketHandler):
         self.request.query = ""
         self.request.query_arguments.clear()
         self.request.arguments.clear()
+        if self.deps.lifecycle.draining:
+            self.close(GOING_AWAY, retry_after())
+            return
         if self.deps.realtime.is_full:
             self.close(TRY_LATER, "full")
             return

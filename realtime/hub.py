@@ -12,7 +12,7 @@ from typing import Final
 from config.clock import Clock, SystemClock
 from config.metrics import Metrics
 from realtime.broker import Broker, Envelope, FactEnvelope, LevelEnvelope
-from realtime.close_codes import GOING_AWAY, TOO_MANY, TOO_SLOW, TRY_LATER
+from realtime.close_codes import GOING_AWAY, SPREAD_SECONDS, TOO_MANY, TOO_SLOW, TRY_LATER, retry_after
 from realtime.connection import Connection
 from realtime.control_log import POLL_SECONDS, ControlLog
 from realtime.events import (
@@ -109,7 +109,7 @@ class Hub:
             asyncio.create_task(work()) for work in (self._sweep, self._compare, self._follow_controls)
         ]
 
-    async def stop(self, spread_seconds: float = 10.0) -> None:
+    async def stop(self, spread_seconds: float = SPREAD_SECONDS) -> None:
         """Closes all connections with 1001 and a spread-out `retry_after`, and lets go of everything.
 
         Takes at most `FLUSH_SECONDS` for clients that do not answer. Safe to call twice.
@@ -118,7 +118,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         for count, connection in enumerate(self._registry.everyone(), 1):
-            connection.close(GOING_AWAY, _retry_after(spread_seconds))
+            connection.close(GOING_AWAY, retry_after(spread_seconds))
             if count % SLICE_SENDS == 0:
                 await asyncio.sleep(0)
         if len(self._registry):
@@ -180,7 +180,7 @@ class Hub:
         self._sweeper.watch(connection)
         self._metrics.connections.set(len(self._registry))
         if self._stopping:
-            connection.close(GOING_AWAY, _retry_after(0))
+            connection.close(GOING_AWAY, retry_after(0))
         elif len(self._registry) > MAX_CONNECTIONS:
             connection.close(TRY_LATER, "this instance is full")
         own = [each for each in self._registry.of_user(connection.user_id) if not each.closing]
@@ -255,7 +255,7 @@ class Hub:
         """Whose room is being read from the database may just have been given the closed one: they ask anew."""
         for connection in self._registry.everyone():
             if connection.community_id is None:
-                connection.close(GOING_AWAY, _retry_after(0))
+                connection.close(GOING_AWAY, retry_after(0))
 
     def _tell(self, what: Heard) -> None:
         for listener in self._listeners:
@@ -308,8 +308,3 @@ class Hub:
 
 def _do_nothing(_message: Control) -> None:
     """For controls of the time before this instance."""
-
-
-def _retry_after(spread_seconds: float) -> str:
-    """The reason of a 1001 close: when to come back, at random within `spread_seconds`."""
-    return f"retry_after={random.uniform(0, spread_seconds):.1f}"  # noqa: S311 - spreads load, hides nothing

@@ -127,3 +127,5 @@ class Scenario:
     counted: str
     full: int
     quick: int
+    # A program that has to be on the machine, and does not come with the project.
+    needs: str = ""

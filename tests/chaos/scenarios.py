@@ -2,6 +2,7 @@
 
 from tests.chaos import (
     counters,
+    drain,
     feed_model,
     loop_lag,
     mongod_kill,
@@ -23,5 +24,6 @@ _ALL = (
     counters.SCENARIO,
     loop_lag.SCENARIO,
     ws_fuzz.SCENARIO,
+    *drain.SCENARIOS,
 )
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in _ALL}

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.chaos.scenarios import SCENARIOS
+from tests.support.balancers import program_path
 from tests.support.processes import ROOT
 
 COMMAND = (sys.executable, "-m", "tests.chaos")
@@ -18,6 +19,8 @@ COMMAND = (sys.executable, "-m", "tests.chaos")
 @pytest.mark.long
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_holds_in_its_quick_size(name: str) -> None:
+    if (needs := SCENARIOS[name].needs) and not program_path(needs):
+        pytest.skip(f"{needs} is not installed here")
     done = subprocess.run(
         [*COMMAND, name, "--quick", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
     )

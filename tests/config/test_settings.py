@@ -61,6 +61,9 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("ALLOWED_ORIGINS", "https://app.example.org/path"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
+        ("DRAIN_NOTICE", "soon"),
+        ("DRAIN_NOTICE", "301"),
+        ("DRAIN_NOTICE", "-1"),
     ],
 )
 def test_setting_is_named_when_it_is_wrong(tmp_path: Path, name: str, value: str) -> None:
@@ -138,3 +141,9 @@ def test_env_file_is_read_as_shells_write_it(tmp_path: Path) -> None:
     )
     assert read_env_file(path) == {"PORT": "9000", "MAIL_FROM": "Cohort <a@b.c>", "LOG_LEVEL": "DEBUG"}
     assert read_env_file(tmp_path / "none") == {}
+
+
+def test_drain_gives_notice_in_production_alone_when_nothing_is_said(tmp_path: Path) -> None:
+    assert load_settings({"DATA_DIR": str(tmp_path)}).drain_notice_seconds == 0
+    assert load_settings(PRODUCTION).drain_notice_seconds == 5
+    assert load_settings({**PRODUCTION, "DRAIN_NOTICE": "0"}).drain_notice_seconds == 0

@@ -4,7 +4,9 @@ What it serves in between is tested elsewhere.
 """
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -24,6 +26,8 @@ from tests.support.groups import Groups, Person
 from tests.support.processes import POLL_SECONDS, Processes, ServerProcess, embedded_process, until
 from tests.support.sockets import Feed, open_feed
 
+# More than are accepted in one go.
+WAITING = 400
 STOPS: dict[str, Callable[[ServerProcess], None]] = {
     "SIGTERM": ServerProcess.terminate,
     "Ctrl-C": ServerProcess.interrupt,
@@ -101,6 +105,45 @@ async def test_server_ends_in_order_when_told_to(
     assert await server.ended() == 0
     assert birth(pid) != born, "the database outlived its server"
     assert not server.errors()
+
+
+async def test_server_goes_on_serving_while_it_gives_notice(
+    processes: Processes,
+    trainer_on: Callable[[ServerProcess], Awaitable[Person]],
+    own_mongo_uri: str,
+) -> None:
+    # Longer than the test: who gives notice does not end by itself meanwhile.
+    server = await processes.start(MONGODB_URI=own_mongo_uri, DRAIN_NOTICE="300").listening()
+    trainer = await trainer_on(server)
+    async with open_feed(server.base_url, trainer.token) as feed:
+        await feed.next()
+        server.terminate()
+        await until(lambda: "draining" in server.log, what="the notice")
+        ready = await trainer.api.get("/readyz")
+        assert (ready.status, ready.json["missing"]) == (503, ["draining"])
+        post = await trainer.write()
+        assert (await feed.next())["post"] == post
+        async with open_feed(server.base_url, trainer.token) as late:
+            await assert_told_to_come_back(late)
+    assert not server.has_ended
+
+
+async def test_request_is_answered_when_nobody_had_accepted_its_connection(
+    processes: Processes, own_mongo_uri: str
+) -> None:
+    server = await processes.start(MONGODB_URI=own_mongo_uri).listening()
+    address = ("127.0.0.1", int(server.base_url.rpartition(":")[2]))
+    with contextlib.ExitStack() as stack:
+        os.kill(server.pid, signal.SIGSTOP)
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(WAITING)]
+        for client in clients:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n")
+        server.terminate()
+        os.kill(server.pid, signal.SIGCONT)
+        for client in clients:
+            client.settimeout(30)
+            assert (await asyncio.to_thread(client.recv, 65536)).startswith(b"HTTP/1.1 200 ")
+    assert await server.ended() == 0
 
 
 async def assert_told_to_come_back(feed: Feed) -> None:

@@ -312,3 +312,18 @@ async def test_sockets_are_told_when_to_come_back_when_the_server_goes(
         assert code == 1001
         assert 0 <= float(reason.removeprefix("retry_after=")) <= 10
         await stopping
+
+
+async def test_new_socket_is_told_to_come_back_when_the_server_is_about_to_go(
+    groups: Groups, base_url: str, deps: Deps
+) -> None:
+    trainer = await groups.trainer()
+    async with open_feed(base_url, trainer.token) as before:
+        await before.next()
+        deps.lifecycle.draining = True
+        async with open_feed(base_url, trainer.token) as feed:
+            code, reason = await feed.closed()
+            assert (code, feed.frames) == (1001, [])
+            assert 0 <= float(reason.removeprefix("retry_after=")) <= 10
+        post = await trainer.write()
+        assert (await before.next())["post"] == post, "who was there stays until the end"

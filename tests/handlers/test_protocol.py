@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 import pytest
+from tornado.httpserver import HTTPServer
 
 from config.deps import Deps
 from config.settings import Settings, load_settings
@@ -13,6 +14,7 @@ from handlers.routes import ROUTES
 from tests.conftest import SECRET
 from tests.support.client import Api
 from tests.support.groups import Groups
+from tests.support.http_connection import HttpConnection
 from tests.support.mail import Mailbox
 
 CREATE = "/api/auth/jwt/create/"
@@ -106,6 +108,16 @@ async def test_ready_tells_what_is_missing(api: Api, deps: Deps) -> None:
     deps.lifecycle.draining = True
     answer = await api.get("/readyz")
     assert (answer.status, answer.json["missing"]) == (503, ["draining"])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/api/community/feed/", "/readyz"])
+async def test_connection_is_given_up_after_any_answer_when_draining(
+    http_server: tuple[HTTPServer, int], deps: Deps, path: str
+) -> None:
+    connection = HttpConnection(("127.0.0.1", http_server[1]))
+    assert "connection" not in (await connection.send("GET", path)).headers
+    deps.lifecycle.draining = True
+    assert (await connection.send("GET", path)).headers["connection"] == "close"
 
 
 async def test_metrics_count_requests_by_route(groups: Groups) -> None:
