@@ -158,9 +158,12 @@ class Walk:
             else:
                 self.disconnect(phone)
             phone.busy = False
-        else:
+        elif chosen < 0.55:
             await self.act()
             phone.receive()
+        else:
+            phone.receive()
+            await asyncio.sleep(0)
 
     # What must be true
 

@@ -184,6 +184,7 @@ async def test_nothing_is_missed_while_redis_is_away(
         }:
             await feed.next()
         assert [frame["post"]["id"] for frame in feed.facts()] == [post["id"] for post in posts]
+        await until(lambda: deps.realtime.is_degraded)
         ready = await groups.api.get("/readyz")
         assert (ready.status, ready.json) == (200, {"status": "degraded", "missing": ["redis"]})
         redis.start()
