@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -39,8 +39,20 @@ MAX_QUEUED_BYTES: Final = 16 << 20
 # Published by one write, answered by one read: one round trip for all that gathered during the last.
 BATCH: Final = 200
 
-# Channels named in one command.
-CHANNELS_A_COMMAND: Final = 500
+
+class _Words(NamedTuple):
+    """One of Redis's two ways to publish and hear."""
+
+    publish: str
+    subscribe: str
+    unsubscribe: str
+    message: bytes
+    subscribed: bytes
+    channels: int  # How many may be named in one command; of a cluster's, only those of one slot.
+
+
+PLAIN: Final = _Words("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", b"message", b"subscribe", 500)
+SHARDED: Final = _Words("SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage", b"ssubscribe", 1)
 
 Deliver = Callable[[bytes, bytes], None]
 
@@ -57,15 +69,16 @@ class RedisNode:
         url: str,
         *,
         echo: str,
-        alarm: tuple[str, bytes],
         deliver: Deliver,
         missed: Callable[[], None],
+        lost: Callable[[], None],
         metrics: Metrics,
+        sharded: bool = False,
     ) -> None:
-        """`echo` is a channel of this instance alone; `alarm` (channel, message) is published after others were lost.
+        """`echo` is a channel of this instance alone. `sharded` uses the pub/sub of a cluster's shards.
 
-        `deliver` gets channel and message; `missed` is called when a channel began to be heard that nobody waits
-        for, for instance after an outage.
+        `deliver` gets channel and message. `missed` is called when a channel began to be heard that nobody waits
+        for, for instance after an outage; `lost` when messages were lost and others can be sent again.
         """
         # Without time-outs and second tries of its own: ours bound everything, and the client's `wait_for` can
         # swallow a cancellation (Python 3.11).
@@ -78,8 +91,9 @@ class RedisNode:
             protocol=2,
         )
         self._echo = echo.encode()
-        self._alarm = alarm
+        self._lost = lost
         self._has_lost = False
+        self._words = SHARDED if sharded else PLAIN
         self._deliver = deliver
         self._missed = missed
         self._metrics = metrics
@@ -209,8 +223,9 @@ class RedisNode:
                     await self._send(connection, batch)
                     continue
                 if self._has_lost:
-                    await self._send(connection, [self._alarm])
                     self._has_lost = False
+                    self._lost()
+                    continue
                 self._is_empty.set()
                 self._has_more.clear()
                 with suppress(TimeoutError):
@@ -224,7 +239,7 @@ class RedisNode:
             self._is_empty.set()
 
     async def _send(self, connection: Any, batch: list[tuple[Any, bytes]]) -> None:
-        commands = [("PUBLISH", channel, message) for channel, message in batch]
+        commands = [(self._words.publish, channel, message) for channel, message in batch]
         async with asyncio.timeout(CALL_SECONDS):
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             for _ in batch:
@@ -268,24 +283,25 @@ class RedisNode:
             self._asked = wanted
             self._confirmed &= wanted
             for command, channels in (
-                ("SUBSCRIBE", sorted(wanted - asked)),
-                ("UNSUBSCRIBE", sorted(asked - wanted)),
+                (self._words.subscribe, sorted(wanted - asked)),
+                (self._words.unsubscribe, sorted(asked - wanted)),
             ):
-                for first in range(0, len(channels), CHANNELS_A_COMMAND):
+                at_once = self._words.channels
+                for first in range(0, len(channels), at_once):
                     async with asyncio.timeout(CALL_SECONDS):
-                        named = channels[first : first + CHANNELS_A_COMMAND]
+                        named = channels[first : first + at_once]
                         await connection.send_command(command, *named, check_health=False)
 
     async def _read(self, connection: Any) -> None:
         while True:
             kind, channel, data = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-            if kind == b"message":
+            if kind == self._words.message:
                 if channel == self._echo:
                     self._echoed_at = time.monotonic()
                 else:
                     self._metrics.broker_received.inc()
                     self._deliver(channel, data)
-            elif kind == b"subscribe":
+            elif kind == self._words.subscribed:
                 self._confirm(channel)
 
     def _confirm(self, channel: bytes) -> None:

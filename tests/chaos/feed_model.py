@@ -49,5 +49,5 @@ SCENARIO = Scenario(
     run,
     counted="steps",
     full=1_000_000,
-    quick=10_000,
+    quick=2_000,
 )

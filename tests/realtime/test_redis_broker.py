@@ -172,7 +172,7 @@ async def test_messages_that_nobody_takes_are_bounded(instances, redis):
 async def test_what_is_no_envelope_is_logged_and_the_next_is_heard(instances, redis, caplog):
     here, there = instances
     known = seal_fact(MemoryLog().post(1))
-    here.broker._node.publish(f"{PREFIX}room:{ROOM}", b"nobody00nonsense")
+    here.broker._nodes[0].publish(f"{PREFIX}room:{ROOM}", b"nobody00nonsense")
     here.broker.publish(known)
     await until(lambda: known in there.heard)
     assert "could not be taken" in caplog.text

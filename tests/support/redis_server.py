@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -25,10 +25,16 @@ TRIES = 3
 class RedisServer:
     """One server at a time; its log is in ``folder``. It ends with the process that started it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
+        """``options`` are the server's own, beside those that keep it to itself."""
         self._folder = folder
+        self._options = options or {}
         self._child: Keeper | None = None
         self._port = 0
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     @property
     def uri(self) -> str:
@@ -80,6 +86,7 @@ class RedisServer:
             "save": "",
             "appendonly": "no",
             "dir": str(self._folder),
+            **self._options,
         }
         return [str(get_binary_path()), *(part for name in options for part in (f"--{name}", options[name]))]
 
