@@ -4,6 +4,7 @@ The only module that imports everything; it holds no rule of the product and no 
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -137,6 +138,9 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         sockets = _listen(settings)
         server.add_sockets(sockets)
         background = [asyncio.create_task(keep_up(deps)), asyncio.create_task(watch_loop(deps.metrics))]
+        # What is there by now stays for good: the collector need not walk over it each time.
+        gc.collect()
+        gc.freeze()
         try:
             port = sockets[0].getsockname()[1]
             _announce(settings, port, log_ins() if demo else [])

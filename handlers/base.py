@@ -68,6 +68,7 @@ class ApiHandler(RequestHandler):
     route: str
     _counted = False
     _json: dict[str, object] | None = None
+    _has_turn = False
     # Set by `prepare` for endpoints with roles; those without must not read it.
     actor: Actor
     # How its caller stands; told with whatever the answer will be.
@@ -118,6 +119,8 @@ class ApiHandler(RequestHandler):
         if declared is None:
             raise HTTPError(405)
         if declared.roles:
+            if self._method == "get":
+                self._has_turn = await self.deps.lifecycle.begin_read()
             self.actor = await authenticate(self.deps, self._bearer())
         await self._count(declared)
         if declared.roles and self.actor.role not in declared.roles:
@@ -151,6 +154,8 @@ class ApiHandler(RequestHandler):
         return client_behind(str(self.request.remote_ip), forwarded, self.deps.settings.trusted_proxies)
 
     def on_finish(self) -> None:
+        if self._has_turn:
+            self.deps.lifecycle.end_read()
         if self._counted:
             self.deps.lifecycle.request_finished()
 

@@ -60,7 +60,7 @@ class Broker(Protocol):
     async def start(self, deliver: Deliver, missed: Callable[[], None]) -> None:
         """From now on `deliver` gets what comes, on the event loop. Returns without waiting for others.
 
-        `missed` is called when a way was (re)opened: what others said before may not have come.
+        `missed` is called when the way broke or was (re)opened: what others said may not have come.
         """
         ...
 

@@ -49,8 +49,10 @@ class LiveRoom:
         source: FactSource,
         clock: Clock,
         metrics: Metrics,
+        turns: asyncio.Semaphore,
         slice_sends: int = SLICE_SENDS,
     ) -> None:
+        """`turns` is shared by all rooms: who reads the log takes one."""
         self.community_id = community_id
         self.last = head
         self.ring = Ring(head.seq)
@@ -59,6 +61,7 @@ class LiveRoom:
         self.empty_since: float | None = None  # Monotonic seconds, kept by the hub.
         self._folding = Folding(self._send_level)
         self._source = source
+        self._turns = turns
         self._clock = clock
         self._metrics = metrics
         self._waiting: dict[Position, FactEnvelope] = {}
@@ -135,8 +138,8 @@ class LiveRoom:
 
     async def _read_once(self, asked: Position) -> None:
         author_changes = self.author_changes
-        self._metrics.event_log_reads.inc()
-        async with asyncio.timeout(READ_SECONDS):
+        async with self._turns, asyncio.timeout(READ_SECONDS):
+            self._metrics.event_log_reads.inc()
             replay = await self._source.facts_after(self.community_id, asked.seq, MAX_REPLAY_FACTS)
         through = replay.through
         if through.epoch != asked.epoch or through.seq < asked.seq:

@@ -23,6 +23,10 @@ LINGER_SECONDS: Final = 60.0
 # clocks of servers that keep time differ by less than the rest.
 LEVEL_OVERLAP: Final = timedelta(seconds=15)
 
+# Rooms that read their log at once. While Redis is away, all that are busy do every second; a request must not find
+# the database's queue full of them.
+READS_AT_ONCE: Final = 4
+
 # Levels read at once when rooms are compared: about 1 MiB. In a busy room some hundred a minute change.
 COMPARED_LEVELS: Final = 1_000
 
@@ -48,6 +52,7 @@ class LiveRooms:
         self._clock = clock
         self._metrics = metrics
         self._slice_sends = slice_sends
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
         self._rooms: dict[int, LiveRoom] = {}
         self._opening: dict[int, asyncio.Task[LiveRoom]] = {}
         self._missed: set[int] = set()  # Rooms that a fact passed by while they were being opened.
@@ -173,6 +178,7 @@ class LiveRooms:
             source=self._source,
             clock=self._clock,
             metrics=self._metrics,
+            turns=self._turns,
             slice_sends=self._slice_sends,
         )
         self._rooms[community_id] = room

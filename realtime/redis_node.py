@@ -27,6 +27,7 @@ CALL_SECONDS: Final = 1.0
 # Every so often a message to ourselves goes all the way round; without one for so long, the way is taken for broken.
 ECHO_SECONDS: Final = 0.5
 ECHO_LOST_SECONDS: Final = 1.5
+WATCH_SECONDS: Final = 0.1
 
 # Pauses before connecting again: doubled each time, and uneven, so that instances do not come back in step.
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -77,8 +78,8 @@ class RedisNode:
     ) -> None:
         """`echo` is a channel of this instance alone. `sharded` uses the pub/sub of a cluster's shards.
 
-        `deliver` gets channel and message. `missed` is called when a channel began to be heard that nobody waits
-        for, for instance after an outage; `lost` when messages were lost and others can be sent again.
+        `deliver` gets channel and message. `missed` is called when the server went away, and when a channel began to
+        be heard that nobody waits for, for instance after an outage; `lost` when messages were lost and others can be sent again.
         """
         # Without time-outs and second tries of its own: ours bound everything, and the client's `wait_for` can
         # swallow a cancellation (Python 3.11).
@@ -325,4 +326,5 @@ class RedisNode:
                     logger.info("redis is back")
                 else:
                     logger.warning("redis is away: events reach other instances a second or two later")
-            await asyncio.sleep(ECHO_SECONDS)
+                    self._missed()
+            await asyncio.sleep(WATCH_SECONDS)
