@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from config.clock import Clock
 from store.database import Database, Document, Session
-from store.errors import Duplicate, Gone
+from store.errors import Duplicate, Gone, StoreUnavailable
 from store.records import Community, FactDraft, FactRecord
 
 T = TypeVar("T")
@@ -67,20 +67,26 @@ class Events:
 
         Writers of one room queue inside an instance, and those that wait together are written together: one
         commit for up to 16 of them. Facts come back in the order of their numbers. ``work`` may run several
-        times. Raises ``Gone`` where the room does not exist, and whatever ``work`` raises; then nothing of it
-        was written.
+        times. Raises ``Gone`` where the room does not exist, ``StoreUnavailable`` where the queue is too long, and
+        whatever ``work`` raises; then nothing of it was written.
         """
         mine = _Waiting(work, asyncio.get_running_loop().create_future())
         waiting = self._waiting.setdefault(community_id, [])
         waiting.append(mine)
-        async with self._database.queues.turn(("room", community_id)):
-            # Whoever's turn it is writes for those behind; they find it done when theirs comes, in order.
-            if not mine.written.done():
-                batch = waiting[:MAX_BATCH]
-                del waiting[:MAX_BATCH]
-                await self._write_for(community_id, batch)
-            if not waiting and self._waiting.get(community_id) is waiting:
-                del self._waiting[community_id]
+        try:
+            async with self._database.queues.turn(("room", community_id)):
+                # Whoever's turn it is writes for those behind; they find it done when theirs comes, in order.
+                if not mine.written.done():
+                    batch = waiting[:MAX_BATCH]
+                    del waiting[:MAX_BATCH]
+                    await self._write_for(community_id, batch)
+                if not waiting and self._waiting.get(community_id) is waiting:
+                    del self._waiting[community_id]
+        except StoreUnavailable:
+            # The turn did not come in time; somebody may be writing this one along with theirs just now.
+            if mine in waiting:
+                waiting.remove(mine)
+                raise
         return await mine.written
 
     async def _write_for(self, community_id: int, batch: Sequence[_Waiting[Any]]) -> None:

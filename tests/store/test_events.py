@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
 
 from config.deps import Deps
-from store.errors import Gone
+from store import database
+from store.errors import Gone, StoreUnavailable
 from store.records import FactDraft
 from store.store import Store, open_store
 from tests.support.clock import FakeClock
@@ -109,3 +111,27 @@ async def test_old_facts_are_forgotten_beyond_those_that_are_kept(deps: Deps, cl
     await deps.store.events.forget(kept=1, kept_for=timedelta(minutes=30))
     assert await seqs(deps.store, room) == [7, 8]
     assert await write(deps.store, room) == 9
+
+
+async def test_writer_whose_turn_does_not_come_is_told_so_and_writes_nothing(
+    deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    room = await new_room(deps.store)
+    async with deps.store.database.queues.turn(("room", room)):
+        with pytest.raises(StoreUnavailable):
+            await write(deps.store, room)
+    assert await write(deps.store, room) == 1
+    assert await seqs(deps.store, room) == [1]
+
+
+async def test_reader_whose_turn_does_not_come_is_told_so(
+    deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    async with AsyncExitStack() as stack:
+        for _ in range(database.GATE_SIZE):
+            await stack.enter_async_context(deps.store.database.gate)
+        with pytest.raises(StoreUnavailable):
+            await deps.store.users.get(1)
+    assert await deps.store.users.get(1) is None
