@@ -97,8 +97,9 @@ class Events:
             # After any other error nobody knows whether it was written: then it must not be written again.
             if len(batch) == 1 or not isinstance(error, Gone | Duplicate):
                 for each in batch:
-                    each.written.set_exception(error)
-                    each.written.exception()  # its waiter may be gone
+                    if not each.written.done():  # a waiter that was cancelled takes its future along
+                        each.written.set_exception(error)
+                        each.written.exception()  # its waiter may be gone
                 if not isinstance(error, Exception):
                     raise
                 return
@@ -106,7 +107,8 @@ class Events:
                 await self._write_for(community_id, [each])
             return
         for each, result in zip(batch, written, strict=True):
-            each.written.set_result(result)
+            if not each.written.done():
+                each.written.set_result(result)
 
     async def _numbered(self, community_id: int, works: Sequence[Work[Any]]) -> list[tuple[Any, FactRecord]]:
         """Do all works and give each its number, in one transaction.
