@@ -3,6 +3,7 @@ How an event becomes bytes and how it travels is the business of the protocol an
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +38,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(ABC):
     """Something that happened in a room and is numbered: `position.seq` grows by one with each.
 
     `at` is an aware UTC time. `author_id` is the person whose name or picture the payload shows, if any.
@@ -52,9 +53,9 @@ class Fact:
     comment_id: int | None = None
     author_id: int | None = None
 
+    @abstractmethod
     def payload(self) -> dict[str, Any]:
         """What the message carries beside type, timestamp, seq and position."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

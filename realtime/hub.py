@@ -45,6 +45,9 @@ MAX_CONNECTIONS: Final = 10_000
 COMPARE_SECONDS: Final = 5.0
 COMPARE_UNHEALTHY_SECONDS: Final = 1.0
 
+# When many rooms are heard again at once, or many instances say that they lost something, one comparison serves all.
+GATHER_SECONDS: Final = 0.05
+
 # How long a stopping instance waits for its clients to take the close frame; they answer within a round trip.
 FLUSH_SECONDS: Final = 3.0
 
@@ -288,6 +291,7 @@ class Hub:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._compare_now.wait()
+                await asyncio.sleep(GATHER_SECONDS)
             self._compare_now.clear()
             try:
                 await self._rooms.compare()

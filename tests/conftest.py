@@ -17,7 +17,6 @@ import hypothesis
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.web import Application
 
@@ -34,6 +33,7 @@ from tests.support.groups import Groups
 from tests.support.limits import NO_LIMITS
 from tests.support.mail import Mailbox
 from tests.support.redis_server import RedisServer
+from tests.support.serving import serving
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("cohort", deadline=None)
@@ -96,6 +96,14 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of this test's own: it may die, and no other test has said or counted anything in it."""
+    server = RedisServer(tmp_path).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     """Stands still at the time the test started, until the test moves it."""
     return FakeClock(datetime.now(UTC))
@@ -136,12 +144,8 @@ def app(deps: Deps) -> Application:
 
 @pytest.fixture
 async def http_server(app: Application) -> AsyncIterator[tuple[HTTPServer, int]]:
-    server = HTTPServer(app)
-    sockets = bind_sockets(0, "127.0.0.1")
-    server.add_sockets(sockets)
-    yield server, sockets[0].getsockname()[1]
-    server.stop()
-    await server.close_all_connections()
+    async with serving(app) as server:
+        yield server
 
 
 @pytest.fixture

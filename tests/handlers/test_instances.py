@@ -2,13 +2,10 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from community.passwords import Hashing
 from config.clock import SystemClock
@@ -20,16 +17,10 @@ from tests.support.client import Api
 from tests.support.clock import FakeClock
 from tests.support.groups import PASSWORD, Groups, Person
 from tests.support.redis_server import RedisServer
+from tests.support.serving import serving
 from tests.support.sockets import open_feed
 
 FEED = "/api/community/feed/"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path).start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -48,13 +39,9 @@ async def there(settings: Settings, clock: FakeClock, deps: Deps) -> AsyncIterat
     """The second instance's address; `base_url` is the first's."""
     async with open_deps(settings, clock=clock) as opened:
         hashing = Hashing(memory_kib=16)
-        server = HTTPServer(make_app(dataclasses.replace(opened, hashing=hashing)))
-        sockets = bind_sockets(0, "127.0.0.1")
-        server.add_sockets(sockets)
-        await until(lambda: not deps.realtime.is_degraded and not opened.realtime.is_degraded)
-        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-        server.stop()
-        await server.close_all_connections()
+        async with serving(make_app(dataclasses.replace(opened, hashing=hashing))) as (_, port):
+            await until(lambda: not deps.realtime.is_degraded and not opened.realtime.is_degraded)
+            yield f"http://127.0.0.1:{port}"
         hashing.close()
 
 

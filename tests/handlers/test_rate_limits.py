@@ -8,14 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 from tornado.httpclient import AsyncHTTPClient
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from community.passwords import Hashing
@@ -31,6 +28,7 @@ from tests.support.client import Answer, Api
 from tests.support.clock import FakeClock
 from tests.support.groups import PASSWORD, Groups, Person
 from tests.support.redis_server import RedisServer
+from tests.support.serving import serving
 
 FEED = "/api/community/feed/"
 LOG_IN = "/api/auth/jwt/create/"
@@ -295,14 +293,6 @@ class Instance:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of this test's own: it may die, and no other test has counted in it."""
-    server = RedisServer(tmp_path).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 async def instances(
     settings: Settings, clock: FakeClock, redis: RedisServer, http_client: AsyncHTTPClient
 ) -> AsyncIterator[list[Instance]]:
@@ -319,13 +309,8 @@ async def instances(
             )
             stack.push_async_callback(limits.close)
             deps = dataclasses.replace(opened, hashing=hashing, rate_limits=limits)
-            server = HTTPServer(make_app(deps))
-            sockets = bind_sockets(0, "127.0.0.1")
-            server.add_sockets(sockets)
-            stack.push_async_callback(server.close_all_connections)
-            stack.callback(server.stop)
-            url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-            found.append(Instance(Api(url, http_client), deps, hashing))
+            _, port = await stack.enter_async_context(serving(make_app(deps)))
+            found.append(Instance(Api(f"http://127.0.0.1:{port}", http_client), deps, hashing))
         yield found
 
 

@@ -1,8 +1,7 @@
 """Two instances' brokers over a real server: what one says the other hears, and what happens when it breaks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -38,13 +37,6 @@ class Instance:
     def figure(self, name: str) -> float:
         text = self.metrics.render()[0].decode()
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} ")))
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path).start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

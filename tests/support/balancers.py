@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -27,7 +28,7 @@ def program_path(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-class Balancer:
+class Balancer(ABC):
     """One load balancer in front of servers, listening on a port of its own of 127.0.0.1."""
 
     # The program, its shipped configuration, and what in that is replaced by what.
@@ -70,9 +71,9 @@ class Balancer:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
 
     @property
+    @abstractmethod
     def requests(self) -> Mapping[str, str]:
         """The method and path of each request that it logged, by the id that it gave it."""
-        raise NotImplementedError
 
     async def start(self) -> Self:
         """Start it; returns when it accepts connections."""
@@ -110,11 +111,11 @@ class Balancer:
         with socket.socket() as probe:
             return probe.connect_ex(self.address) == 0
 
-    def _replacements(self) -> dict[str, str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _replacements(self) -> dict[str, str]: ...
 
-    def _options(self, config: Path) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _options(self, config: Path) -> list[str]: ...
 
 
 class HAProxy(Balancer):
