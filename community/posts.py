@@ -16,8 +16,8 @@ from store.records import Post
 async def list_posts(deps: Deps, actor: Actor, request: PageRequest) -> FeedView:
     """Give a page of the actor's group's feed, newest first, and the room's position read before it.
 
-    Somebody without a group gets an empty page and a position that leads nowhere. What is the same for all members, and on the
-    first page the actor's own part too, comes from memory while nothing changes.
+    Somebody without a group gets an empty page and a position that leads nowhere. What is the same for all members,
+    and on the first page the actor's own part too, comes from memory while nothing changes.
     """
     if actor.community_id is None:
         return FeedView(NOWHERE, Page((), None, None))

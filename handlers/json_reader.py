@@ -38,9 +38,9 @@ class BadJson(Exception):
 def read_json(raw: bytes, *, content_type: str | None) -> dict[str, object]:
     """Give the object in a request's body; no body at all is an empty object, whatever its type.
 
-    Raises ``BadJson``: 415 for another (or no) content type than JSON in UTF-8; 413 for what is larger than 1 MiB; 400 for what is
-    nested deeper than 32 levels, no JSON object, or JSON that readers understand differently: NaN and infinite
-    numbers, integers beyond ±(2^53 - 1), repeated names, half a surrogate pair, NUL (RFC 8259 and RFC 7493).
+    Raises ``BadJson``: 415 for another (or no) content type than JSON in UTF-8; 413 for what is larger than 1 MiB; 400
+    for what is nested deeper than 32 levels, no JSON object, or JSON that readers understand differently: NaN and
+    infinite numbers, integers beyond ±(2^53 - 1), repeated names, half a surrogate pair, NUL (RFC 8259 and RFC 7493).
     """
     if not raw:
         return {}

@@ -79,7 +79,8 @@ class RedisNode:
         """`echo` is a channel of this instance alone. `sharded` uses the pub/sub of a cluster's shards.
 
         `deliver` gets channel and message. `missed` is called when the server went away, and when a channel began to
-        be heard that nobody waits for, for instance after an outage; `lost` when messages were lost and others can be sent again.
+        be heard that nobody waits for, for instance after an outage; `lost` when messages were lost and others can be
+        sent again.
         """
         # Without time-outs and second tries of its own: ours bound everything, and the client's `wait_for` can
         # swallow a cancellation (Python 3.11).

@@ -204,8 +204,9 @@ class Users:
     async def erase(self, user: User, controls: Sequence[ControlDraft]) -> list[ControlRecord]:
         """Deactivate an account, take its personal data away and end its sessions. Atomic.
 
-        Gives its controls. The address is free again. A trainer's trainees leave the group with them, and their invites end. Posts
-        and comments stay, with an author who has no name any more. Doing it twice changes nothing more.
+        Gives its controls. The address is free again. A trainer's trainees leave the group with them, and their
+        invites end. Posts and comments stay, with an author who has no name any more. Doing it twice changes nothing
+        more.
         """
 
         async def write(session: Session) -> list[ControlRecord]:
