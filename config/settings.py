@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 # HS256 wants a key at least as long as its digest (RFC 7518, 3.2).
 SECRET_BYTES = 32
@@ -22,6 +22,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 # Seconds.
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 OFF = "off"
+REDIS_NUMBERS = frozenset(
+    {"db", "socket_timeout", "socket_connect_timeout", "max_connections", "health_check_interval"}
+)
 
 Network = IPv4Network | IPv6Network
 NO_NETWORKS: tuple[Network, ...] = ()
@@ -154,6 +157,12 @@ def _redis_url(text: str) -> str:
         parts = urlsplit(text)
         found = parts.scheme in {"redis", "rediss", "unix"} and bool(parts.hostname or parts.path)
         _ = parts.port
+        # redis-py takes timeouts, certificates and the like from the query; numbers must be numbers.
+        found = found and all(
+            re.fullmatch(r"[0-9]+(\.[0-9]+)?", value)
+            for name, value in parse_qsl(parts.query)
+            if name in REDIS_NUMBERS
+        )
     except ValueError:  # whose words would show a part of the password
         found = False
     if not found:

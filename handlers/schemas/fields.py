@@ -1,5 +1,6 @@
 """Fields that several schemas share, with messages in Django REST Framework's words."""
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,8 @@ from zoneinfo import available_timezones
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 REQUIRED = {"required": "This field is required.", "null": "This field may not be null."}
+# Controls, formats (such as U+200B), separators: words made of nothing else show nothing.
+INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 TIME_ZONES = frozenset(available_timezones())
 
 
@@ -38,7 +41,7 @@ class Text(fields.String):
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs).strip()
-        if not text and self._least:
+        if self._least and all(unicodedata.category(each) in INVISIBLE for each in text):
             raise ValidationError("This field may not be blank.")
         return text
 

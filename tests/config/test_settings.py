@@ -43,6 +43,7 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("MONGODB_URI", "postgres://db"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "redis://:half/way@db:6379"),
+        ("REDIS_URL", "redis://localhost:6379?db=x"),
         ("RATE_LIMIT_READS", "many"),
         ("RATE_LIMIT_READS", "0/minute"),
         ("RATE_LIMIT_WRITES", "60"),

@@ -44,6 +44,7 @@ async def test_post_has_the_contracts_shape_when_written(groups: Groups) -> None
         ({}, "content", "This field is required."),
         ({"content": ""}, "content", "This field may not be blank."),
         ({"content": " \n\t "}, "content", "This field may not be blank."),
+        ({"content": "\u200b\u2060"}, "content", "This field may not be blank."),
         ({"content": "x" * 5001}, "content", "Ensure this field has no more than 5000 characters."),
         ({"content": None}, "content", "This field may not be null."),
         ({"content": {"$gt": ""}}, "content", "Not a valid string."),
