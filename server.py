@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Literal, cast
 
@@ -60,10 +60,13 @@ LAST_REQUEST_SECONDS = 0.25
 
 
 @asynccontextmanager
-async def open_deps(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Deps]:
+async def open_deps(
+    settings: Settings, *, clock: Clock | None = None, hashing: Hashing | None = None
+) -> AsyncIterator[Deps]:
     """Open everything an operation needs, in order, and close it in the reverse order.
 
-    Raises ``EmbeddedMongoUnavailable`` or ``StoreUnavailable`` where there is no database to be had.
+    A ``hashing`` that is given stays open. Raises ``EmbeddedMongoUnavailable`` or ``StoreUnavailable`` where there
+    is no database to be had.
     """
     clock = clock or SystemClock()
     metrics = Metrics()
@@ -85,8 +88,8 @@ async def open_deps(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         stack.push_async_callback(outbox.drain, MAIL_SECONDS)
         rate_limits = RateLimits(settings, clock=clock, metrics=metrics)
         stack.push_async_callback(rate_limits.close)
-        hashing = Hashing()
-        stack.callback(hashing.close)
+        if hashing is None:
+            hashing = stack.enter_context(closing(Hashing()))
         yield Deps(
             settings=settings,
             clock=clock,

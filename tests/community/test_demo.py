@@ -27,14 +27,14 @@ class CrashingHashing:
 
 
 @pytest.fixture
-async def own_deps(settings: Settings, own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Deps]:
+async def own_deps(
+    settings: Settings, own_mongo_uri: str, clock: FakeClock, hashing: Hashing
+) -> AsyncIterator[Deps]:
     """Dependencies on a database that nobody else looks at."""
-    hashing = Hashing(memory_kib=16)
     own = dataclasses.replace(settings, mongodb_uri=own_mongo_uri)
-    async with open_deps(own, clock=clock) as opened:
-        yield dataclasses.replace(opened, hashing=hashing)
+    async with open_deps(own, clock=clock, hashing=hashing) as opened:
+        yield opened
         await opened.store.database.raw.client.drop_database(opened.store.database.raw.name)
-    hashing.close()
 
 
 def ignore(_line: str) -> None:

@@ -35,14 +35,14 @@ def clock() -> SystemClock:
 
 
 @pytest.fixture
-async def there(settings: Settings, clock: FakeClock, deps: Deps) -> AsyncIterator[str]:
+async def there(settings: Settings, clock: FakeClock, deps: Deps, hashing: Hashing) -> AsyncIterator[str]:
     """The second instance's address; `base_url` is the first's."""
-    async with open_deps(settings, clock=clock) as opened:
-        hashing = Hashing(memory_kib=16)
-        async with serving(make_app(dataclasses.replace(opened, hashing=hashing))) as (_, port):
-            await until(lambda: not deps.realtime.is_degraded and not opened.realtime.is_degraded)
-            yield f"http://127.0.0.1:{port}"
-        hashing.close()
+    async with (
+        open_deps(settings, clock=clock, hashing=hashing) as opened,
+        serving(make_app(opened)) as (_, port),
+    ):
+        await until(lambda: not deps.realtime.is_degraded and not opened.realtime.is_degraded)
+        yield f"http://127.0.0.1:{port}"
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from redis import Redis
 from tornado.httpclient import AsyncHTTPClient
-from tornado.web import Application
 
 from community.passwords import Hashing
 from config.deps import Deps
@@ -67,11 +66,6 @@ def settings(settings: Settings) -> Settings:
         rate_limit_auth=Rate(10, MINUTE),
         trusted_proxies=(ip_network("127.0.0.0/8"),),
     )
-
-
-@pytest.fixture
-def app(deps: Deps, hashing: Watched) -> Application:
-    return make_app(dataclasses.replace(deps, hashing=hashing))
 
 
 def assert_refused(answer: Answer, name: str, rate: Rate) -> int:
@@ -175,9 +169,9 @@ async def test_operators_are_not_limited(api: Api) -> None:
         assert not any("RateLimit" in answer.headers for answer in answers)
 
 
-async def test_nothing_is_limited_or_told_when_switched_off(deps: Deps, settings: Settings) -> None:
+async def test_nothing_is_limited_or_told_when_switched_off(settings: Settings, hashing: Watched) -> None:
     off = dataclasses.replace(settings, rate_limit_auth=None)
-    async with open_deps(off) as opened:
+    async with open_deps(off, hashing=hashing) as opened:
         for _ in range(100):
             assert await opened.rate_limits.count(AUTH, "address:x") == {}
 
@@ -301,14 +295,13 @@ async def instances(
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(2):
-            opened = await stack.enter_async_context(open_deps(settings, clock=clock))
-            hashing = Watched()
-            stack.callback(hashing.close)
+            hashing = stack.enter_context(closing(Watched()))
+            opened = await stack.enter_async_context(open_deps(settings, clock=clock, hashing=hashing))
             limits = RateLimits(
                 settings, clock=clock, metrics=opened.metrics, answer_seconds=PATIENCE_SECONDS
             )
             stack.push_async_callback(limits.close)
-            deps = dataclasses.replace(opened, hashing=hashing, rate_limits=limits)
+            deps = dataclasses.replace(opened, rate_limits=limits)
             _, port = await stack.enter_async_context(serving(make_app(deps)))
             found.append(Instance(Api(f"http://127.0.0.1:{port}", http_client), deps, hashing))
         yield found
@@ -440,10 +433,11 @@ async def test_redis_counts_again_when_it_goes_on(
 
 
 async def test_server_starts_and_limits_when_there_is_no_redis(
-    settings: Settings, redis: RedisServer, clock: FakeClock
+    settings: Settings, redis: RedisServer, clock: FakeClock, hashing: Watched
 ) -> None:
     redis.kill()
-    async with open_deps(dataclasses.replace(settings, redis_url=redis.uri), clock=clock) as deps:
+    alone = dataclasses.replace(settings, redis_url=redis.uri)
+    async with open_deps(alone, clock=clock, hashing=hashing) as deps:
         for _ in range(4):
             assert "RateLimit" in await deps.rate_limits.count(CREATES, "user:1")
         with pytest.raises(TooManyRequests):

@@ -4,7 +4,7 @@ What a whole demo looks like is for its own tests.
 """
 
 import dataclasses
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,10 +32,9 @@ class CrashingHub:
 
 async def begin_demo(uri: str, data_dir: Path, *, events: int = 40) -> None:
     """Fill the database at ``uri`` up to that many events."""
-    hashing = Hashing(memory_kib=16)
     settings = load_settings({"MONGODB_URI": uri, "DATA_DIR": str(data_dir)})
-    async with open_deps(settings) as opened:
-        cut = dataclasses.replace(opened, hashing=hashing, realtime=cast("Any", CrashingHub(events)))
-        with suppress(Crash):
-            await fill_if_empty(cut, say=lambda _line: None)
-    hashing.close()
+    with closing(Hashing(memory_kib=16)) as hashing:
+        async with open_deps(settings, hashing=hashing) as opened:
+            cut = dataclasses.replace(opened, realtime=cast("Any", CrashingHub(events)))
+            with suppress(Crash):
+                await fill_if_empty(cut, say=lambda _line: None)
