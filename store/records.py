@@ -33,6 +33,7 @@ class User:
     timezone: str
     auto_post_workouts: bool
     goal_weight_kg: float | None
+    leaderboard_opt_in: bool
     is_active: bool
     joined_group_at: datetime | None
     created_at: datetime
@@ -58,6 +59,7 @@ class User:
             timezone=get("timezone", "UTC"),
             auto_post_workouts=get("auto_post_workouts", True),
             goal_weight_kg=get("goal_weight_kg"),
+            leaderboard_opt_in=get("leaderboard_opt_in", True),
             is_active=get("is_active", True),
             joined_group_at=get("joined_group_at"),
             created_at=get("created_at", EPOCH),

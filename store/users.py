@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from config.clock import Clock
 from store.controls import Controls
+from store.daily_logs import logs_of
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -19,7 +20,7 @@ from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, User
 # What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
 PERSONAL_FIELDS = (
     "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
-    "auto_post_workouts", "referral_code",
+    "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
 )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Users:
         self._sessions = database.table("sessions")
         self._resets = database.table("password_resets")
         self._idempotency = database.table("idempotency")
+        self._daily_logs = database.table("daily_logs")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -221,6 +223,7 @@ class Users:
             )
             for table in (self._sessions, self._resets, self._idempotency):
                 await table.delete_many({"user_id": user.id}, session=session)
+            await self._daily_logs.delete_many(logs_of(user.id), session=session)
             if user.role == TRAINER:
                 await self._invites.revoke_all(user.id, at=now, session=session)
                 await self._users.update_many(
