@@ -192,6 +192,35 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A trainer's words to the group. ``number`` counts the group's up; ``rank`` is its place in lists."""
+
+    id: int
+    community_id: int
+    number: int
+    rank: int
+    title: str
+    body: str
+    content_format: str
+    is_pinned: bool
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Announcement":
+        return cls(
+            id=document["_id"],
+            community_id=document["community_id"],
+            number=document["number"],
+            rank=document["rank"],
+            title=document["title"],
+            body=document["body"],
+            content_format=document["content_format"],
+            is_pinned=document["is_pinned"],
+            created_at=document["created_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FactDraft:
     """What a change of a room is about, before it has its number in the room."""
 

@@ -21,7 +21,13 @@ from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, User
 PERSONAL_FIELDS = (
     "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
     "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
+    "announcements_read",
 )  # fmt: skip
+# What leaving a group changes of a trainee.
+NO_GROUP = {
+    "$set": {"parent_trainer": None, "joined_group_at": None},
+    "$unset": {"announcements_read": ""},
+}
 
 
 def email_key(email: str) -> str:
@@ -51,6 +57,7 @@ class Users:
         self._resets = database.table("password_resets")
         self._idempotency = database.table("idempotency")
         self._daily_logs = database.table("daily_logs")
+        self._announcements = database.table("announcements")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -194,7 +201,7 @@ class Users:
         async def write(session: Session) -> list[ControlRecord]:
             left = await self._users.update(
                 {"_id": user_id, "parent_trainer": trainer_id},
-                {"$set": {"parent_trainer": None, "joined_group_at": None}},
+                NO_GROUP,
                 session=session,
             )
             if not left:
@@ -206,8 +213,8 @@ class Users:
     async def erase(self, user: User, controls: Sequence[ControlDraft]) -> list[ControlRecord]:
         """Deactivate an account, take its personal data away and end its sessions. Atomic.
 
-        Gives its controls. The address is free again. A trainer's trainees leave the group with them, and their
-        invites end. Posts and comments stay, with an author who has no name any more. Doing it twice changes nothing
+        Gives its controls. The address is free again. A trainer's trainees leave the group with them, their
+        invites end, and their announcements are deleted. Posts and comments stay, with an author who has no name any more. Doing it twice changes nothing
         more.
         """
 
@@ -228,9 +235,10 @@ class Users:
                 await self._invites.revoke_all(user.id, at=now, session=session)
                 await self._users.update_many(
                     {"parent_trainer": user.id},
-                    {"$set": {"parent_trainer": None, "joined_group_at": None}},
+                    NO_GROUP,
                     session=session,
                 )
+                await self._announcements.delete_many({"community_id": user.id}, session=session)
             return await self._controls.add(controls, session=session)
 
         return await self._database.transact(write)
