@@ -5,9 +5,9 @@ Every 403 and 404 about content is born here and nowhere else, so no operation c
 
 from community.actor import Actor
 from community.errors import Forbidden, NoGroup, NotFound
-from community.permissions import can_delete, is_member
+from community.permissions import can_delete, is_member, is_moderator
 from config.deps import Deps
-from store.records import Comment, Post
+from store.records import Announcement, Comment, Post
 
 
 def own_community(actor: Actor) -> int:
@@ -44,3 +44,13 @@ async def deletable_comment(deps: Deps, actor: Actor, post_id: int, comment_id: 
     if not can_delete(actor, comment):
         raise Forbidden
     return comment
+
+
+async def own_announcement(deps: Deps, actor: Actor, announcement_id: int) -> Announcement:
+    """Give an announcement of the actor's own. Raises ``NotFound``, or ``Forbidden`` for another trainer's."""
+    announcement = await deps.store.announcements.get(announcement_id)
+    if announcement is None:
+        raise NotFound("Announcement not found.")
+    if not is_moderator(actor, announcement.community_id):
+        raise Forbidden
+    return announcement

@@ -7,7 +7,7 @@ times as long for a page of posts. A test holds them against the published schem
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from store.records import Comment, Invite, Post, Reaction, User
+from store.records import Announcement, Comment, Invite, Post, Reaction, User
 
 Json = dict[str, object]
 Author = Mapping[str, object]
@@ -110,3 +110,20 @@ def comment(record: Comment, by: Author) -> Json:
 
 def reaction(record: Reaction, by: Author) -> Json:
     return {"user": by, "reaction_type": record.reaction_type, "created_at": timestamp(record.created_at)}
+
+
+def announcement(record: Announcement) -> Json:
+    """Give an announcement as its trainer sees it."""
+    return {
+        "id": record.id,
+        "title": record.title,
+        "body": record.body,
+        "content_format": record.content_format,
+        "is_pinned": record.is_pinned,
+        "created_at": timestamp(record.created_at),
+    }
+
+
+def received_announcement(record: Announcement, read_up_to: int) -> Json:
+    """Give an announcement as a trainee sees it who has read those numbered up to ``read_up_to``."""
+    return {**announcement(record), "is_read": record.number <= read_up_to}

@@ -16,6 +16,7 @@ PUBLIC: frozenset[str] = frozenset()
 ANY_USER = frozenset({ADMIN, TRAINER, TRAINEE, AMBASSADOR})
 GROUP = frozenset({TRAINER, TRAINEE})
 TRAINERS = frozenset({TRAINER})
+TRAINEES = frozenset({TRAINEE})
 
 # Which limit a request counts for; UNLIMITED for none.
 READS, WRITES, CREATES, AUTH, UNLIMITED = "reads", "writes", "creates", "auth", "unlimited"

@@ -12,7 +12,7 @@ import orjson
 from tornado.web import Application, RequestHandler
 
 from config.deps import Deps
-from handlers import accounts, auth, docs_page, feed, operators, trainers
+from handlers import accounts, announcements, auth, docs_page, feed, operators, trainers
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.endpoint import Route, check
 from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
@@ -37,6 +37,15 @@ ROUTES: Sequence[Route] = (
     Route("/api/trainer/invites/{invite_id}/", trainers.InviteHandler, "invite"),
     Route("/api/trainer/trainees/", trainers.TraineesHandler, "trainees"),
     Route("/api/trainer/trainees/{user_id}/", trainers.TraineeHandler, "trainee"),
+    Route("/api/trainer/announcements/", announcements.OwnAnnouncementsHandler, "own_announcements"),
+    Route(
+        "/api/trainer/announcements/{announcement_id}/",
+        announcements.OwnAnnouncementHandler,
+        "own_announcement",
+    ),
+    Route("/api/community/announcements/", announcements.ReceivedAnnouncementsHandler, "announcements"),
+    Route("/api/community/announcements/unread-count/", announcements.UnreadCountHandler, "unread_count"),
+    Route("/api/community/announcements/mark-read/", announcements.MarkReadHandler, "mark_read"),
     Route("/api/community/feed/", feed.FeedHandler, "feed"),
     Route("/api/community/feed/{post_id}/", feed.PostHandler, "post"),
     Route("/api/community/feed/{post_id}/react/", feed.ReactHandler, "react"),

@@ -73,17 +73,21 @@ async def read_page(
     newest_first: bool,
     record: Callable[[Document], T],
     id_of: Callable[[T], int],
+    key: str = "_id",
 ) -> Page[T]:
-    """Give a page of the documents that match, as records, by one query on the index of ``where`` and ``_id``."""
+    """Give a page of the documents that match, as records, by one query on the index of ``where`` and ``key``.
+
+    ``key`` is the field whose unique positive integers order the list; ``id_of`` gives it of a record.
+    """
     condition, direction = bounds(request, newest_first=newest_first)
     if condition:
-        where = {**where, "_id": condition}
-    documents = await table.find(where, sort=[("_id", direction)], limit=request.size + 1)
+        where = {**where, key: condition}
+    documents = await table.find(where, sort=[(key, direction)], limit=request.size + 1)
     return cut([record(document) for document in documents], request, id_of)
 
 
 def bounds(request: PageRequest, *, newest_first: bool) -> tuple[dict[str, int], int]:
-    """Give the condition on ``_id`` and the direction of the sort that fetch this page (plus one row)."""
+    """Give the condition on the key and the direction of the sort that fetch this page (plus one row)."""
     cursor = request.cursor
     descending = newest_first != (cursor is not None and cursor.backwards)
     condition = {} if cursor is None else {"$lt" if descending else "$gt": cursor.id}

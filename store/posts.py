@@ -14,6 +14,7 @@ from store.pages import Page, PageRequest, read_page
 from store.records import NO_REACTIONS, FactDraft, FactRecord, Post
 
 POST_CREATED, POST_DELETED = "new_post", "post_deleted"
+TEXT, WORKOUT_COMPLETED = "text", "workout_completed"
 
 
 class Posts:
@@ -25,8 +26,8 @@ class Posts:
         self._comments = database.table("comments")
         self._reactions = database.table("reactions")
 
-    async def get(self, post_id: int) -> Post | None:
-        document = await self._posts.get({"_id": post_id})
+    async def get(self, post_id: int, *, session: Session | None = None) -> Post | None:
+        document = await self._posts.get({"_id": post_id}, session=session)
         return None if document is None else Post.of(document)
 
     async def some(self, post_ids: list[int]) -> dict[int, Post]:
@@ -58,20 +59,14 @@ class Posts:
         reserved = post_id is not None
 
         async def write(session: Session) -> tuple[Post, FactDraft]:
-            document = {
-                "_id": post_id if post_id is not None else self._ids.new(),
-                "community_id": community_id,
-                "author_id": author_id,
-                "content": content,
-                "content_format": content_format,
-                "post_type": "text",
-                "reactions": dict(NO_REACTIONS),
-                "reactions_version": 0,
-                "comment_count": 0,
-                "created_at": self._clock.now(),
-            }
-            await self._posts.insert(document, session=session)
-            post = Post.of(document)
+            post = await self.insert(
+                community_id=community_id,
+                author_id=author_id,
+                content=content,
+                content_format=content_format,
+                post_id=post_id,
+                session=session,
+            )
             return post, FactDraft(kind=POST_CREATED, post_id=post.id, author_id=author_id)
 
         while True:
@@ -85,15 +80,46 @@ class Posts:
                 if reserved:
                     raise
 
+    async def insert(
+        self,
+        *,
+        community_id: int,
+        author_id: int,
+        content: str,
+        content_format: str = "plain",
+        post_type: str = TEXT,
+        post_id: int | None = None,
+        session: Session,
+    ) -> Post:
+        """Write a post as part of the caller's transaction, which must number its fact. Raises ``Duplicate``."""
+        document = {
+            "_id": post_id if post_id is not None else self._ids.new(),
+            "community_id": community_id,
+            "author_id": author_id,
+            "content": content,
+            "content_format": content_format,
+            "post_type": post_type,
+            "reactions": dict(NO_REACTIONS),
+            "reactions_version": 0,
+            "comment_count": 0,
+            "created_at": self._clock.now(),
+        }
+        await self._posts.insert(document, session=session)
+        return Post.of(document)
+
     async def delete(self, post: Post) -> FactRecord:
         """Delete a post with its comments and reactions. Atomic; raises ``Gone`` when another was faster."""
 
         async def write(session: Session) -> tuple[None, FactDraft]:
-            if not await self._posts.delete({"_id": post.id}, session=session):
-                raise Gone("post")
-            await self._comments.delete_many({"post_id": post.id}, session=session)
-            await self._reactions.delete_many({"post_id": post.id}, session=session)
+            await self.remove(post.id, session=session)
             return None, FactDraft(kind=POST_DELETED, post_id=post.id, author_id=post.author_id)
 
         _, fact = await self._events.record(post.community_id, write)
         return fact
+
+    async def remove(self, post_id: int, *, session: Session) -> None:
+        """Take a post with its comments and reactions away as part of the caller's transaction. Raises ``Gone``."""
+        if not await self._posts.delete({"_id": post_id}, session=session):
+            raise Gone("post")
+        await self._comments.delete_many({"post_id": post_id}, session=session)
+        await self._reactions.delete_many({"post_id": post_id}, session=session)

@@ -33,6 +33,7 @@ class User:
     timezone: str
     auto_post_workouts: bool
     goal_weight_kg: float | None
+    leaderboard_opt_in: bool
     is_active: bool
     joined_group_at: datetime | None
     created_at: datetime
@@ -58,6 +59,7 @@ class User:
             timezone=get("timezone", "UTC"),
             auto_post_workouts=get("auto_post_workouts", True),
             goal_weight_kg=get("goal_weight_kg"),
+            leaderboard_opt_in=get("leaderboard_opt_in", True),
             is_active=get("is_active", True),
             joined_group_at=get("joined_group_at"),
             created_at=get("created_at", EPOCH),
@@ -185,6 +187,35 @@ class Reaction:
             post_id=document["post_id"],
             user_id=document["user_id"],
             reaction_type=document["reaction_type"],
+            created_at=document["created_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A trainer's words to the group. ``number`` counts the group's up; ``rank`` is its place in lists."""
+
+    id: int
+    community_id: int
+    number: int
+    rank: int
+    title: str
+    body: str
+    content_format: str
+    is_pinned: bool
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "Announcement":
+        return cls(
+            id=document["_id"],
+            community_id=document["community_id"],
+            number=document["number"],
+            rank=document["rank"],
+            title=document["title"],
+            body=document["body"],
+            content_format=document["content_format"],
+            is_pinned=document["is_pinned"],
             created_at=document["created_at"],
         )
 

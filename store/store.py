@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from config.clock import Clock
+from store.announcements import Announcements
 from store.comments import Comments
 from store.controls import Controls
+from store.daily_logs import DailyLogs
 from store.database import Database
 from store.events import Events
 from store.idempotency import Idempotency
@@ -20,6 +22,7 @@ from store.posts import Posts
 from store.reactions import Reactions
 from store.recount import Recount
 from store.sessions import Sessions
+from store.training import Training
 from store.users import Users
 
 
@@ -41,6 +44,9 @@ class Store:
         self.posts = Posts(database, self.events, ids, clock)
         self.comments = Comments(database, self.events, ids, clock)
         self.reactions = Reactions(database, ids, clock)
+        self.daily_logs = DailyLogs(database, self.events, self.posts, clock)
+        self.training = Training(database)
+        self.announcements = Announcements(database, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
         self.recount = Recount(database)
 

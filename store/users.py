@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from config.clock import Clock
 from store.controls import Controls
+from store.daily_logs import logs_of
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -19,8 +20,14 @@ from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, User
 # What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
 PERSONAL_FIELDS = (
     "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
-    "auto_post_workouts", "referral_code",
+    "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
+    "announcements_read",
 )  # fmt: skip
+# What leaving a group changes of a trainee.
+NO_GROUP = {
+    "$set": {"parent_trainer": None, "joined_group_at": None},
+    "$unset": {"announcements_read": ""},
+}
 
 
 def email_key(email: str) -> str:
@@ -49,6 +56,8 @@ class Users:
         self._sessions = database.table("sessions")
         self._resets = database.table("password_resets")
         self._idempotency = database.table("idempotency")
+        self._daily_logs = database.table("daily_logs")
+        self._announcements = database.table("announcements")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -192,7 +201,7 @@ class Users:
         async def write(session: Session) -> list[ControlRecord]:
             left = await self._users.update(
                 {"_id": user_id, "parent_trainer": trainer_id},
-                {"$set": {"parent_trainer": None, "joined_group_at": None}},
+                NO_GROUP,
                 session=session,
             )
             if not left:
@@ -204,8 +213,8 @@ class Users:
     async def erase(self, user: User, controls: Sequence[ControlDraft]) -> list[ControlRecord]:
         """Deactivate an account, take its personal data away and end its sessions. Atomic.
 
-        Gives its controls. The address is free again. A trainer's trainees leave the group with them, and their
-        invites end. Posts and comments stay, with an author who has no name any more. Doing it twice changes nothing
+        Gives its controls. The address is free again. A trainer's trainees leave the group with them, their
+        invites end, and their announcements are deleted. Posts and comments stay, with an author who has no name any more. Doing it twice changes nothing
         more.
         """
 
@@ -221,13 +230,15 @@ class Users:
             )
             for table in (self._sessions, self._resets, self._idempotency):
                 await table.delete_many({"user_id": user.id}, session=session)
+            await self._daily_logs.delete_many(logs_of(user.id), session=session)
             if user.role == TRAINER:
                 await self._invites.revoke_all(user.id, at=now, session=session)
                 await self._users.update_many(
                     {"parent_trainer": user.id},
-                    {"$set": {"parent_trainer": None, "joined_group_at": None}},
+                    NO_GROUP,
                     session=session,
                 )
+                await self._announcements.delete_many({"community_id": user.id}, session=session)
             return await self._controls.add(controls, session=session)
 
         return await self._database.transact(write)

@@ -29,6 +29,7 @@ EVERYBODY = {
 USERS = EVERYBODY - {NOBODY, ERASED, LOGGED_OUT}
 TRAINERS = {TRAINER, OTHER_TRAINER}
 GROUPED = {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE, ALONE, REMOVED}
+TRAINEES = {TRAINEE, OTHER_TRAINEE, ALONE, REMOVED}
 MEMBERS = {TRAINER, TRAINEE}
 
 # (method, route): who gets past authentication, role and group. Everybody else hears 401, 403 or 404.
@@ -49,6 +50,14 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("DELETE", "/api/trainer/invites/{invite_id}/"): {TRAINER},
     ("GET", "/api/trainer/trainees/"): TRAINERS,
     ("DELETE", "/api/trainer/trainees/{user_id}/"): {TRAINER},
+    ("GET", "/api/trainer/announcements/"): TRAINERS,
+    ("POST", "/api/trainer/announcements/"): TRAINERS,
+    ("PUT", "/api/trainer/announcements/{announcement_id}/"): {TRAINER},
+    ("PATCH", "/api/trainer/announcements/{announcement_id}/"): {TRAINER},
+    ("DELETE", "/api/trainer/announcements/{announcement_id}/"): {TRAINER},
+    ("GET", "/api/community/announcements/"): TRAINEES,
+    ("GET", "/api/community/announcements/unread-count/"): TRAINEES,
+    ("POST", "/api/community/announcements/mark-read/"): TRAINEES,
     ("GET", "/api/community/feed/"): GROUPED,
     ("POST", "/api/community/feed/"): {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE},
     ("GET", "/api/community/feed/{post_id}/"): MEMBERS,
@@ -63,6 +72,13 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("GET", "/metrics"): EVERYBODY,
     ("GET", "/api/schema/"): EVERYBODY,
     ("GET", "/api/docs/"): EVERYBODY,
+}
+
+# What is sent where a body is needed to come as far as the gate: the first whose part is in the route.
+BODIES: dict[str, dict[str, str]] = {
+    "react/": {"reaction_type": "fire"},
+    "feed": {"content": "Hi"},
+    "trainer/announcements": {"title": "News", "body": "All the best."},
 }
 
 
@@ -111,6 +127,9 @@ async def path_of(route: str, trainer: Person, groups: Groups) -> str:
         ids["comment_id"] = (await trainer.comment(ids["post_id"]))["id"]
     if "invite_id" in route:
         ids["invite_id"] = (await trainer.post("/api/trainer/invites/", {})).json["id"]
+    if "announcement_id" in route:
+        made = await trainer.post("/api/trainer/announcements/", {"title": "News", "body": "All the best."})
+        ids["announcement_id"] = made.json["id"]
     if "user_id" in route:
         ids["user_id"] = (await groups.trainee(trainer)).id
     return route.format(**ids)
@@ -126,14 +145,8 @@ async def test_s2_route_lets_in_exactly_whom_the_matrix_says(groups: Groups, dep
         for name in sorted(EVERYBODY, key=lambda each: each in MATRIX[method, route]):
             person = people[name]
             path = await path_of(route, trainer, groups)
-            body = (
-                {"reaction_type": "fire"}
-                if "react/" in route
-                else {"content": "Hi"}
-                if "feed" in route
-                else None
-            )
-            body = body if method == "POST" else None
+            body = next((body for part, body in BODIES.items() if part in route), None)
+            body = body if method in {"POST", "PUT"} else None
             answer = await groups.api.send(method, path, body, token=person.token if person else None)
             public = MATRIX[method, route] == EVERYBODY
             turned_away = answer.status in {401, 403, 404} and not (public and answer.status == 401)

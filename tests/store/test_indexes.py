@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from config.clock import SystemClock
+from store.announcements import PINNED
 from store.indexes import INDEXES, apply_indexes
 from store.pages import Cursor, PageRequest
 from store.store import Store, open_store
@@ -45,6 +46,12 @@ async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
         )  # fmt: skip
         await raw["invites"].insert_many(
             {"_id": group * 1000 + number, "trainer_id": group, "code": secrets.token_hex(8), "created_at": now}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["announcements"].insert_many(
+            {"_id": group * 1000 + number, "community_id": group, "number": number, "title": "x", "body": "x",
+             "rank": number + (PINNED if number % 7 == 0 else 0), "content_format": "plain",
+             "is_pinned": number % 7 == 0, "created_at": now}
             for group, number in groups
         )  # fmt: skip
         await raw["communities"].insert_one({"_id": OWN, "epoch": "e", "seq": 300, "created_at": now})
@@ -89,6 +96,11 @@ LISTS = {
     "levels": lambda s: s.reactions.changed_since(OWN, SystemClock().now() - timedelta(minutes=15), limit=20),
     "trainees": lambda s: s.users.trainees(OWN, PageRequest()),
     "invites": lambda s: s.invites.page(OWN, PageRequest()),
+    "announcements": lambda s: s.announcements.page(OWN, PageRequest()),
+    "announcements, from pinned on": lambda s: s.announcements.page(
+        OWN, PageRequest(20, Cursor(PINNED + 42))
+    ),
+    "announcements, back": lambda s: s.announcements.page(OWN, PageRequest(20, Cursor(290, backwards=True))),
     "log-in": lambda s: s.users.by_email("1-7@X"),
 }
 
@@ -117,6 +129,12 @@ async def test_list_examines_what_it_returns_and_no_more(store: Store, name: str
 async def test_own_reactions_are_answered_by_the_index_alone(store: Store) -> None:
     (read,) = await profile(store, store.reactions.own(OWN, range(1000, 1020)))
     assert read["docsExamined"] == 0
+
+
+async def test_unread_announcements_are_counted_in_the_index_alone(store: Store) -> None:
+    (read,) = await profile(store, store.announcements.unread(OWN, 250))
+    assert read["docsExamined"] == 0
+    assert read["keysExamined"] <= 49 + 1
 
 
 async def test_indexes_are_left_alone_when_applied_again(store: Store) -> None:

@@ -27,6 +27,9 @@ class Person:
     async def post(self, path: str, body: object = None, **options: Any) -> Any:
         return await self.api.post(path, body, token=self.token, **options)
 
+    async def put(self, path: str, body: object = None, **options: Any) -> Any:
+        return await self.api.put(path, body, token=self.token, **options)
+
     async def patch(self, path: str, body: object = None, **options: Any) -> Any:
         return await self.api.patch(path, body, token=self.token, **options)
 
