@@ -57,6 +57,8 @@ INDEXES = (
           "one reaction of a kind a person and post; own reactions of a page", unique=True),
     Index("reactions", (("post_id", 1), ("_id", -1)), "who reacted; deleting a post; recount"),
     Index("comments", (("post_id", 1), ("_id", 1)), "a post's comments; deleting a post; recount"),
+    Index("device_tokens", (("token", 1),), "a token has one owner", unique=True),
+    Index("device_tokens", (("user_id", 1), ("_id", 1)), "a person's devices; erasing them"),
     Index("controls", (("at", 1),), "what instances have to do; forgetting what they did",
           expires_after_seconds=int(KEPT_FOR.total_seconds())),
     Index("idempotency", (("user_id", 1),), "erasing stored answers with their owner"),

@@ -10,6 +10,7 @@ from config.clock import Clock
 from store.comments import Comments
 from store.controls import Controls
 from store.database import Database
+from store.device_tokens import DeviceTokens
 from store.events import Events
 from store.idempotency import Idempotency
 from store.ids import IdSource
@@ -38,6 +39,7 @@ class Store:
         )
         self.sessions = Sessions(database, self.controls, clock)
         self.password_resets = PasswordResets(database, clock)
+        self.device_tokens = DeviceTokens(database, ids, clock)
         self.posts = Posts(database, self.events, ids, clock)
         self.comments = Comments(database, self.events, ids, clock)
         self.reactions = Reactions(database, ids, clock)

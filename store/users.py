@@ -49,6 +49,7 @@ class Users:
         self._sessions = database.table("sessions")
         self._resets = database.table("password_resets")
         self._idempotency = database.table("idempotency")
+        self._device_tokens = database.table("device_tokens")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -219,7 +220,7 @@ class Users:
                 },
                 session=session,
             )
-            for table in (self._sessions, self._resets, self._idempotency):
+            for table in (self._sessions, self._resets, self._idempotency, self._device_tokens):
                 await table.delete_many({"user_id": user.id}, session=session)
             if user.role == TRAINER:
                 await self._invites.revoke_all(user.id, at=now, session=session)
