@@ -7,7 +7,7 @@ times as long for a page of posts. A test holds them against the published schem
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from store.records import Announcement, Comment, Invite, Post, Reaction, User
+from store.records import Announcement, Comment, DeviceToken, Invite, Post, Reaction, User
 
 Json = dict[str, object]
 Author = Mapping[str, object]
@@ -81,6 +81,15 @@ def invite(record: Invite, now: datetime) -> Json:
         "uses": record.uses,
         "is_active": record.revoked_at is None and not used_up and not expired,
         "created_at": timestamp(record.created_at),
+    }
+
+
+def device_token(record: DeviceToken) -> Json:
+    return {
+        "id": record.id,
+        "token": record.token,
+        "platform": record.platform,
+        "is_active": record.is_active,
     }
 
 

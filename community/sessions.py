@@ -11,6 +11,7 @@ from itertools import islice
 
 from community.actor import Actor
 from community.controls import carry_out, session_closed
+from community.devices import forget_device
 from community.errors import BadCredentials, BadToken, TokenReused
 from community.tokens import ACCESS, REFRESH, REFRESH_FOR, REFRESH_IDLE_FOR, Claims, Pair, digest
 from config.clock import Clock
@@ -158,11 +159,14 @@ async def refresh(deps: Deps, *, token: str) -> Pair:
     raise TokenReused
 
 
-async def log_out(deps: Deps, actor: Actor, *, token: str) -> None:
-    """End the family of one's own refresh token. Raises ``BadToken``."""
+async def log_out(deps: Deps, actor: Actor, *, token: str, device_token: str | None = None) -> None:
+    """End the family of one's own refresh token; the named device gets no more pushes. Raises ``BadToken``."""
     claims = deps.tokens.read(token, token_type=REFRESH)
     if claims.user_id != actor.id:
         raise BadToken
+    if device_token is not None:
+        # First: once the session has ended, nobody could log out again to finish this.
+        await forget_device(deps, actor, device_token)
     await _end(deps, claims.session_id)
 
 

@@ -64,13 +64,16 @@ class VerifyTokenHandler(ApiHandler):
 class LogoutHandler(ApiHandler):
     @endpoint(
         Endpoint(
-            summary="Log out: the refresh token's whole family ends, its sockets close.",
+            summary="Log out: the refresh token's whole family ends, its sockets close, its device gets no more pushes.",
             roles=ANY_USER,
             tag=TAG,
-            body=schemas.RefreshToken(),
+            body=schemas.Logout(),
             answers={204: None},
         )
     )
     async def post(self) -> None:
-        await sessions.log_out(self.deps, self.actor, token=self.load()["refresh"])
+        fields = self.load()
+        await sessions.log_out(
+            self.deps, self.actor, token=fields["refresh"], device_token=fields["device_token"]
+        )
         self.reply_empty()

@@ -12,7 +12,7 @@ import orjson
 from tornado.web import Application, RequestHandler
 
 from config.deps import Deps
-from handlers import accounts, announcements, auth, docs_page, feed, operators, trainers
+from handlers import accounts, announcements, auth, devices, docs_page, feed, operators, trainers
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.endpoint import Route, check
 from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
@@ -33,6 +33,7 @@ ROUTES: Sequence[Route] = (
     Route("/api/auth/jwt/refresh/", auth.RefreshTokensHandler, "jwt_refresh"),
     Route("/api/auth/jwt/verify/", auth.VerifyTokenHandler, "jwt_verify"),
     Route("/api/auth/logout/", auth.LogoutHandler, "logout"),
+    Route("/api/users/device-tokens/", devices.DeviceTokensHandler, "device_tokens"),
     Route("/api/trainer/invites/", trainers.InvitesHandler, "invites"),
     Route("/api/trainer/invites/{invite_id}/", trainers.InviteHandler, "invite"),
     Route("/api/trainer/trainees/", trainers.TraineesHandler, "trainees"),

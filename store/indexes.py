@@ -60,6 +60,8 @@ INDEXES = (
     Index("announcements", (("community_id", 1), ("rank", -1)), "a group's announcements, pinned first"),
     Index("announcements", (("community_id", 1), ("number", 1)), "one of a number a group; the unread",
           unique=True),
+    Index("device_tokens", (("token", 1),), "a token has one owner", unique=True),
+    Index("device_tokens", (("user_id", 1), ("_id", 1)), "a person's devices; erasing them"),
     Index("controls", (("at", 1),), "what instances have to do; forgetting what they did",
           expires_after_seconds=int(KEPT_FOR.total_seconds())),
     Index("idempotency", (("user_id", 1),), "erasing stored answers with their owner"),

@@ -5,7 +5,7 @@ record looks to a client is not decided here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from store.ids import EPOCH_MILLISECONDS
 Document = Mapping[str, Any]
 
 ADMIN, TRAINER, TRAINEE, AMBASSADOR = "ADMIN", "TRAINER", "TRAINEE", "AMBASSADOR"
+PLATFORMS = ("ios", "android", "web")
 REACTION_TYPES = ("fire", "thumbs_up", "heart")
 NO_REACTIONS: Mapping[str, int] = dict.fromkeys(REACTION_TYPES, 0)
 EPOCH = datetime.fromtimestamp(EPOCH_MILLISECONDS / 1000, UTC)
@@ -89,6 +90,27 @@ class SessionRecord:
             created_at=document["created_at"],
             expires_at=document["expires_at"],
             revoked_at=document.get("revoked_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceToken:
+    """One device of a person, by the name under which FCM knows it; ``repr`` leaves that name out."""
+
+    id: int
+    user_id: int
+    token: str = field(repr=False)
+    platform: str
+    is_active: bool
+
+    @classmethod
+    def of(cls, document: Document) -> "DeviceToken":
+        return cls(
+            id=document["_id"],
+            user_id=document["user_id"],
+            token=document["token"],
+            platform=document["platform"],
+            is_active=document["is_active"],
         )
 
 

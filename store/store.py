@@ -12,6 +12,7 @@ from store.comments import Comments
 from store.controls import Controls
 from store.daily_logs import DailyLogs
 from store.database import Database
+from store.device_tokens import DeviceTokens
 from store.events import Events
 from store.idempotency import Idempotency
 from store.ids import IdSource
@@ -41,6 +42,7 @@ class Store:
         )
         self.sessions = Sessions(database, self.controls, clock)
         self.password_resets = PasswordResets(database, clock)
+        self.device_tokens = DeviceTokens(database, ids, clock)
         self.posts = Posts(database, self.events, ids, clock)
         self.comments = Comments(database, self.events, ids, clock)
         self.reactions = Reactions(database, ids, clock)

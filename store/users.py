@@ -58,6 +58,7 @@ class Users:
         self._idempotency = database.table("idempotency")
         self._daily_logs = database.table("daily_logs")
         self._announcements = database.table("announcements")
+        self._device_tokens = database.table("device_tokens")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -228,7 +229,7 @@ class Users:
                 },
                 session=session,
             )
-            for table in (self._sessions, self._resets, self._idempotency):
+            for table in (self._sessions, self._resets, self._idempotency, self._device_tokens):
                 await table.delete_many({"user_id": user.id}, session=session)
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
             if user.role == TRAINER:

@@ -2,6 +2,7 @@
 
 from marshmallow import fields, validate
 
+from handlers.schemas.devices import TOKEN
 from handlers.schemas.fields import (
     REQUIRED,
     Choice,
@@ -93,6 +94,11 @@ class Credentials(Input):
 
 class RefreshToken(Input):
     refresh = Secret()
+
+
+class Logout(RefreshToken):
+    # The phone that logs out: it gets no more pushes.
+    device_token = Text(most=TOKEN, least=0, allow_none=True, load_default=None)
 
 
 class AnyToken(Input):

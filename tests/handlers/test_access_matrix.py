@@ -45,6 +45,8 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("POST", "/api/auth/jwt/refresh/"): EVERYBODY,
     ("POST", "/api/auth/jwt/verify/"): EVERYBODY,
     ("POST", "/api/auth/logout/"): USERS,
+    ("POST", "/api/users/device-tokens/"): USERS,
+    ("DELETE", "/api/users/device-tokens/"): USERS,
     ("GET", "/api/trainer/invites/"): TRAINERS,
     ("POST", "/api/trainer/invites/"): TRAINERS,
     ("DELETE", "/api/trainer/invites/{invite_id}/"): {TRAINER},
