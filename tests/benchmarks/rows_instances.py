@@ -1,0 +1,87 @@
+"""Two instances of one room, joined by Redis: fan-out from one to the members of both, and from a comment on one to its
+last receipt on the other. Both share the servers' core, as do the two processes of each peer; one instance is measured
+in other rows.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from tests.benchmarks import cohort, rows_fanout
+from tests.benchmarks.rows_delivery import SUBSCRIBERS, audience, bare_comment, paced_comments
+from tests.benchmarks.rows_fanout import HUB, PEERS, Peer
+from tests.benchmarks.runner import Bench, Figure, Measure, Row, Side, Work, difference
+
+SPREAD_HUB = replace(HUB, needs_redis=True)
+SPREAD_PEERS = tuple(peer for peer in PEERS if peer.needs_redis)
+
+# How many of the members are on the instance that publishes.
+HALF, NOBODY = SUBSCRIBERS // 2, 0
+LAYOUTS = {"over two instances": HALF, "all on the other": NOBODY}
+
+
+def spread(peer: Peer, here: int) -> Callable[[Bench, ExitStack], Measure]:
+    """One event to all members, `here` of them on the instance that publishes it and the rest on the other."""
+
+    def start(bench: Bench, stack: ExitStack) -> Measure:
+        server, room = rows_fanout.open_room(peer, (here, SUBSCRIBERS - here), bench, stack)
+        return lambda: {"rate": rows_fanout.deliveries_a_second(server, room, 1, bench.seconds(2))}
+
+    return start
+
+
+def fanout_work(layout: str, here: int) -> Work:
+    """Our two instances beside two processes of each peer, and beside one of ours without Redis."""
+    ours = f"{layout}, ours"
+    alone = rows_fanout.side(HUB, SUBSCRIBERS, name="one instance")
+    unit, name = "deliveries/s", f"fan-out 1,000 {layout}"
+    return Work(
+        [Side(ours, spread(SPREAD_HUB, here)), alone]
+        + [Side(peer.name, spread(peer, here)) for peer in SPREAD_PEERS],
+        [Row(f"{name}: one instance", unit, Figure(ours), Figure(alone.name))]
+        + [
+            Row(f"{name}: {peer.label}", unit, Figure(ours), Figure(peer.name), peer.goal)
+            for peer in SPREAD_PEERS
+        ],
+    )
+
+
+def comments(whose: str, *, elsewhere: bool) -> Callable[[Bench, ExitStack], Measure]:
+    """Paced comments on the first of two instances, to the members on it or on the other."""
+
+    def start(bench: Bench, stack: ExitStack) -> Measure:
+        chosen = audience(bench, whose)
+        first, second = (cohort.start(bench, stack, redis=True) for _ in range(2))
+        room = cohort.live_room(bench, second if elsewhere else first, chosen, SUBSCRIBERS, stack)
+        return paced_comments(bench, first, room, chosen, stack)
+
+    return start
+
+
+COMMENTS = Work(
+    [
+        Side("the other", comments("elsewhere", elsewhere=True)),
+        Side("the same", comments("here", elsewhere=False)),
+        Side("bare", bare_comment),
+    ],
+    [
+        Row(
+            "comment to last of 1,000 on the other instance, p99: bare transaction",
+            "ms",
+            Figure("the other", "p99"),
+            Figure("bare", "p99"),
+            difference(most=15),
+        ),
+        *(
+            Row(
+                f"comment to last of 1,000 on the other instance, {name}: on the same",
+                "ms",
+                Figure("the other", name),
+                Figure("the same", name),
+            )
+            for name in ("p50", "p99")
+        ),
+    ],
+)
+
+WORKS = [*(fanout_work(layout, here) for layout, here in LAYOUTS.items()), COMMENTS]
