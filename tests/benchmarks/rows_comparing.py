@@ -53,12 +53,12 @@ def compared(bench: Bench, stack: ExitStack) -> Measure:
 
 
 def duration(what: str, state: str) -> Row:
-    return Row(f"{what}: a ping", "ms", Figure(OURS, f"{state} p50"), Figure(OURS, "ping p50"))
+    return Row(f"{what}: ping", "ms", Figure(OURS, f"{state} p50"), Figure(OURS, "ping p50"))
 
 
 def share(what: str, state: str) -> Row:
     return Row(
-        f"{what}, of a core: the database's",
+        f"{what}, core: database's",
         "%",
         Figure(OURS, f"{state} share"),
         Figure(OURS, f"{state} database share"),
@@ -70,11 +70,11 @@ WORKS = [
         [Side(OURS, compared)],
         [
             duration("comparing 1,000 rooms", "quiet"),
-            duration("comparing 1,000 rooms, 100 reacted in", "reacted"),
+            duration("comparing 1,000 rooms, 100 new levels", "reacted"),
             duration("comparing 1,000 rooms, 100 behind", "behind"),
-            share("comparing 1,000 rooms every 5 s", "quiet"),
-            share("comparing 1,000 rooms every 5 s, 100 reacted in", "reacted"),
-            share("comparing 1,000 rooms every 1 s, 100 behind", "behind"),
+            share("comparing 1,000 each 5 s", "quiet"),
+            share("comparing 1,000 each 5 s, 100 new levels", "reacted"),
+            share("comparing 1,000 each 1 s, 100 behind", "behind"),
         ],
     )
 ]

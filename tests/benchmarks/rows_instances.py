@@ -17,7 +17,7 @@ SPREAD_PEERS = tuple(peer for peer in PEERS if peer.needs_redis)
 
 # How many of the members are on the instance that publishes.
 HALF, NOBODY = SUBSCRIBERS // 2, 0
-LAYOUTS = {"over two instances": HALF, "all on the other": NOBODY}
+LAYOUTS = {"over two instances": HALF, "all elsewhere": NOBODY}
 
 
 def spread(peer: Peer, here: int) -> Callable[[Bench, ExitStack], Measure]:
@@ -66,7 +66,7 @@ COMMENTS = Work(
     ],
     [
         Row(
-            "comment to last of 1,000 on the other instance, p99: bare transaction",
+            "POST comment to 1,000 elsewhere, p99: bare transaction",
             "ms",
             Figure("the other", "p99"),
             Figure("bare", "p99"),
@@ -74,7 +74,7 @@ COMMENTS = Work(
         ),
         *(
             Row(
-                f"comment to last of 1,000 on the other instance, {name}: on the same",
+                f"POST comment to 1,000 elsewhere, {name}: on the same",
                 "ms",
                 Figure("the other", name),
                 Figure("the same", name),
