@@ -46,29 +46,26 @@ def fanout_work(layout: str, here: int) -> Work:
     )
 
 
-def comments(whose: str, *, elsewhere: bool) -> Callable[[Bench, ExitStack], Measure]:
-    """Paced comments on the first of two instances, to the members on it or on the other."""
-
-    def start(bench: Bench, stack: ExitStack) -> Measure:
-        chosen = audience(bench, whose)
-        first, second = (cohort.start(bench, stack, redis=True) for _ in range(2))
-        room = cohort.live_room(bench, second if elsewhere else first, chosen, SUBSCRIBERS, stack)
-        return paced_comments(bench, first, room, chosen, stack)
-
-    return start
+def comments(bench: Bench, stack: ExitStack) -> Measure:
+    """Paced comments on the first of two instances: in one group all members are on the other, in one on the same."""
+    first, second = (cohort.start(bench, stack, redis=True) for _ in range(2))
+    measures: dict[str, Measure] = {}
+    for where, server in {"other": second, "same": first}.items():
+        chosen = audience(bench, f"on the {where}")
+        room = cohort.live_room(bench, server, chosen, SUBSCRIBERS, stack)
+        measures[where] = paced_comments(bench, first, room, chosen, stack)
+    return lambda: {
+        f"{where} {name}": figure for where, each in measures.items() for name, figure in each().items()
+    }
 
 
 COMMENTS = Work(
-    [
-        Side("the other", comments("elsewhere", elsewhere=True)),
-        Side("the same", comments("here", elsewhere=False)),
-        Side("bare", bare_comment),
-    ],
+    [Side("two", comments), Side("bare", bare_comment)],
     [
         Row(
             "POST comment to 1,000 elsewhere, p99: bare transaction",
             "ms",
-            Figure("the other", "p99"),
+            Figure("two", "other p99"),
             Figure("bare", "p99"),
             difference(most=15),
         ),
@@ -76,8 +73,8 @@ COMMENTS = Work(
             Row(
                 f"POST comment to 1,000 elsewhere, {name}: on the same",
                 "ms",
-                Figure("the other", name),
-                Figure("the same", name),
+                Figure("two", f"other {name}"),
+                Figure("two", f"same {name}"),
             )
             for name in ("p50", "p99")
         ),
