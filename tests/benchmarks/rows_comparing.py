@@ -72,6 +72,12 @@ WORKS = [
             duration("comparing 1,000 rooms", "quiet"),
             duration("comparing 1,000 rooms, 100 new levels", "reacted"),
             duration("comparing 1,000 rooms, 100 behind", "behind"),
+            Row(
+                "comparing 1,000 rooms, holding the loop: ping",
+                "ms",
+                Figure(OURS, "held p50"),
+                Figure(OURS, "ping p50"),
+            ),
             share("comparing 1,000 each 5 s", "quiet"),
             share("comparing 1,000 each 5 s, 100 new levels", "reacted"),
             share("comparing 1,000 each 1 s, 100 behind", "behind"),

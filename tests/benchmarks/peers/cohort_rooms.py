@@ -55,24 +55,38 @@ class Rooms:
         self._clock.advance(LONG_SECONDS)
         await self._rooms.compare()
         quiet = await self._repeated(self._rooms.compare, seconds)
+        held = await self._repeated(self._holding, seconds)
         await self._react()
         await self._rooms.compare()
         reacted = await self._repeated(self._rooms.compare, seconds)
         self._clock.advance(LONG_SECONDS)
         await self._rooms.compare()
         behind = await self._behind()
-        sides = {"ping": ping, "quiet": quiet, "reacted": reacted, "behind": behind}
+        sides = {"ping": ping, "quiet": quiet, "held": held, "reacted": reacted, "behind": behind}
         return {f"{side} {name}": number for side, each in sides.items() for name, number in each.items()}
 
-    async def _repeated(self, work: Callable[[], Awaitable[object]], seconds: float) -> dict[str, float]:
-        """One after another for so long; the milliseconds of one, by the clock and on each side's core."""
+    async def _repeated(
+        self, work: Callable[[], Awaitable[float | None]], seconds: float
+    ) -> dict[str, float]:
+        """One after another for so long; the milliseconds of one (or what it gives), and those on each side's core."""
         took: list[float] = []
         before, until = await self._used(), time.perf_counter() + seconds
         while time.perf_counter() < until:
             began = time.perf_counter()
-            await work()
-            took.append(time.perf_counter() - began)
+            given = await work()
+            took.append(time.perf_counter() - began if given is None else given)
         return _figures(took, before, await self._used())
+
+    async def _holding(self) -> float:
+        """A comparison beside somebody who wants every turn of the loop: the longest wait for one, in seconds."""
+        longest = 0.0
+        comparing = asyncio.create_task(self._rooms.compare())
+        while not comparing.done():
+            began = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - began)
+        await comparing
+        return longest
 
     async def _behind(self) -> dict[str, float]:
         """From a comparison until each room that another instance wrote to has read its log."""
