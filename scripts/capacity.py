@@ -46,16 +46,22 @@ class Measured:
     reads: float
     writes: float
     database_writes: float
+    room_us: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is needed in the busiest second; ``shares`` is how much of one instance each kind of work takes."""
+    """What is needed in the busiest second; ``shares`` is how much of one instance each kind of work takes.
+
+    ``comparing`` is how much of its core each instance spends on comparing its rooms with the database.
+    """
 
     instances: int
     limit: str
     shares: dict[str, float]
     sockets_an_instance: int
+    rooms_an_instance: int
+    comparing: float
     memory_mib_an_instance: float
     deliveries_a_second: float
     database_writes_a_second: float
@@ -70,7 +76,8 @@ QUERIES_A_PAGE = 2
 # A page comes from memory while nothing changed: the share of loads that do not, measured in the mix of the demo.
 PAGES_READ = 0.5
 # Each instance compares its rooms (two queries in 5 s) and follows the control log (one a second).
-STANDING_READS = 2 / 5 + 1
+COMPARE_SECONDS = 5
+STANDING_READS = 2 / COMPARE_SECONDS + 1
 
 
 def plan(load: Load, measured: Measured, *, headroom: float) -> Plan:
@@ -96,12 +103,16 @@ def plan(load: Load, measured: Measured, *, headroom: float) -> Plan:
     sockets = math.ceil(load.sockets / instances)
     # An event goes to each instance where its room has a member: with small groups, to few.
     hearing = min(instances, max(1.0, instances * (1 - (1 - 1 / instances) ** listeners)))
+    # Rooms live where they have a member.
+    rooms = math.ceil(load.sockets / max(1.0, listeners) * hearing / instances)
     changes = facts + reactions
     return Plan(
         instances=instances,
         limit=limit,
         shares=shares,
         sockets_an_instance=sockets,
+        rooms_an_instance=rooms,
+        comparing=rooms * measured.room_us / 1e6 / COMPARE_SECONDS,
         memory_mib_an_instance=measured.base_mib + sockets * measured.socket_kib / 1024,
         deliveries_a_second=deliveries,
         database_writes_a_second=changes,
@@ -171,6 +182,12 @@ def plan(load: Load, measured: Measured, *, headroom: float) -> Plan:
 @click.option(
     "--database-writes", default=400.0, show_default=True, help="Transactions a second of one replica set."
 )
+@click.option(
+    "--room-us",
+    default=17.0,
+    show_default=True,
+    help="Microseconds of a core for comparing one room with the database.",
+)
 @with_json
 def main(*, max_sockets: int, headroom: float, as_json: bool, **options: float) -> None:  # fmt: skip
     """Say what MEMBERS members need: instances, memory, database and Redis load in the busiest second.
@@ -196,6 +213,8 @@ def _show(load: Load, found: Plan, console: Console) -> None:
         "limited by": found.limit,
         **{f"  {name}, in instances": f"{share:.2f}" for name, share in found.shares.items()},
         "sockets an instance": f"{found.sockets_an_instance:,}",
+        "rooms an instance": f"{found.rooms_an_instance:,}",
+        "  comparing them, of its core": f"{found.comparing:.1%}",
         "memory an instance": f"{found.memory_mib_an_instance:,.0f} MiB",
         "deliveries a second": f"{found.deliveries_a_second:,.0f}",
         "database writes a second": f"{found.database_writes_a_second:,.1f}",

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import rows_connections, rows_delivery, rows_fanout, rows_feed, rows_writes
+from tests.benchmarks import (
+    rows_comparing,
+    rows_connections,
+    rows_delivery,
+    rows_fanout,
+    rows_feed,
+    rows_instances,
+    rows_writes,
+)
 from tests.benchmarks.report import print_table, write_json
 from tests.benchmarks.runner import TURNS, Bench, Result, chosen, run_work
 from tests.support.processes import LOAD_CORE, pin
@@ -22,6 +30,8 @@ WIDTH = 120
 WORKS = [
     *rows_fanout.WORKS,
     *rows_delivery.WORKS,
+    *rows_instances.WORKS,
+    *rows_comparing.WORKS,
     *rows_connections.WORKS,
     *rows_feed.WORKS,
     *rows_writes.WORKS,

@@ -21,7 +21,7 @@ SOCKETS_A_USER = 5
 GREETED = Joining(greetings=1)
 
 
-def environment(bench: Bench) -> dict[str, str]:
+def environment(bench: Bench, *, redis: bool = False) -> dict[str, str]:
     return {
         "MONGODB_URI": bench.mongodb_uri,
         "JWT_SECRET": JWT_SECRET,
@@ -29,13 +29,19 @@ def environment(bench: Bench) -> dict[str, str]:
         "LOG_LEVEL": "WARNING",
         # A user's limits would end every measurement after its first second.
         **NO_LIMITS,
+        **({"REDIS_URL": bench.redis_url} if redis else {}),
     }
 
 
-def start(bench: Bench, stack: ExitStack, *, launcher: Sequence[str] = ("server.py",)) -> Server:
-    """The server, started as its users start it; `launcher` can put something before it."""
+def start(
+    bench: Bench, stack: ExitStack, *, launcher: Sequence[str] = ("server.py",), redis: bool = False
+) -> Server:
+    """The server, started as its users start it; `launcher` can put something before it.
+
+    With `redis` it is one of several instances.
+    """
     arguments = [*launcher, "--port", "0", "--data-dir", str(bench.folder / "data")]
-    return stack.enter_context(Server.start(arguments, env=environment(bench)))
+    return stack.enter_context(Server.start(arguments, env=environment(bench, redis=redis)))
 
 
 def socket_paths(group: Group, count: int) -> list[str]:

@@ -90,15 +90,21 @@ class Room:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self, paths: Sequence[str], limit_seconds: float = 60) -> float:
-        """Opens one connection a path; the seconds until each had its greetings. Raises LoadError when late."""
+    def open(
+        self, paths: Sequence[str], limit_seconds: float = 60, *, address: Address | None = None
+    ) -> float:
+        """Opens one connection a path; the seconds until each had its greetings. Raises LoadError when late.
+
+        `address` is another instance's that has members of the same room.
+        """
+        address = address or self.address
         began = time.monotonic()
         waiting = list(reversed(paths))
         joining: set[int] = set()
         deadline = began + limit_seconds
         while waiting or joining:
             while waiting and len(joining) < self.joining.in_flight:
-                joining.add(self._connect(waiting.pop()))
+                joining.add(self._connect(address, waiting.pop()))
             for fd, mask in self.epoll.poll(0.2, 1024):
                 if fd in joining and self._progress(fd, mask):
                     joining.discard(fd)
@@ -177,11 +183,11 @@ class Room:
         if self._missing == 0:
             self._last_ns = time.monotonic_ns()
 
-    def _connect(self, path: str) -> int:
+    def _connect(self, address: Address, path: str) -> int:
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.connect_ex(self.address)
+        sock.connect_ex(address)
         fd = sock.fileno()
         self._members[fd] = _Member(sock, path)
         self._receive[fd] = sock.recv_into

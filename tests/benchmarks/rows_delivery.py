@@ -107,10 +107,15 @@ def beside_requests(bench: Bench, stack: ExitStack) -> Measure:
 
 
 def comment_to_receipt(bench: Bench, stack: ExitStack) -> Measure:
-    """Paced comments over HTTP, each timed from the first byte of its request to its last receipt."""
+    """Paced comments to subscribers of the same server."""
     chosen = audience(bench, "comments")
     server = cohort.start(bench, stack)
     room = cohort.live_room(bench, server, chosen, SUBSCRIBERS, stack)
+    return paced_comments(bench, server, room, chosen, stack)
+
+
+def paced_comments(bench: Bench, server: Server, room: Room, chosen: Group, stack: ExitStack) -> Measure:
+    """Paced comments over HTTP, each timed from the first byte of its request to its last receipt in the room."""
     author = chosen.trainees[0]
     http = cohort.loop(server, [cohort.comments([(author, post_id) for post_id in chosen.post_ids])], stack)
     watch = Watch(room, http)

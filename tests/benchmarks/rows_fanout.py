@@ -56,13 +56,18 @@ PEERS = (
 HUB = Peer(OURS, "", ratio(), ["tests.benchmarks.peers.cohort_hub"], joining=Joining(greetings=1))
 
 
-def open_room(peer: Peer, size: int, bench: Bench, stack: ExitStack) -> tuple[Server, Room]:
-    """A running peer with `size` members in its room, all of whom have had an event."""
+def open_room(peer: Peer, sizes: Sequence[int], bench: Bench, stack: ExitStack) -> tuple[Server, Room]:
+    """A process of the peer for each of `sizes`, with so many members of one room, all of whom have had an event.
+
+    Gives the first process, which publishes.
+    """
     require(peer.packages)
     more = ["--redis", bench.redis_url] if peer.needs_redis else []
-    server = stack.enter_context(Server.peer(peer.name, *more))
+    servers = [stack.enter_context(Server.peer(peer.name, *more)) for _ in sizes]
+    server = servers[0]
     room = stack.enter_context(Room(server.address, peer.joining))
-    room.open([peer.path] * size)
+    for each, size in zip(servers, sizes, strict=True):
+        room.open([peer.path] * size, address=each.address)
     bench.keep(room, stack)
     # The handshake's answer may come before the member is in the list of the room.
     time.sleep(0.3)
@@ -92,7 +97,7 @@ def deliveries_a_second(server: Server, room: Room, in_flight: int, seconds: flo
 
 def side(peer: Peer, size: int, in_flight: int = 1, name: str | None = None) -> Side:
     def start(bench: Bench, stack: ExitStack) -> Measure:
-        server, room = open_room(peer, size, bench, stack)
+        server, room = open_room(peer, [size], bench, stack)
         return lambda: {"rate": deliveries_a_second(server, room, in_flight, bench.seconds(2))}
 
     return Side(name or peer.name, start)

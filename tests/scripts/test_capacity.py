@@ -16,6 +16,7 @@ MEASURED = Measured(
     reads=1_500,
     writes=200,
     database_writes=400,
+    room_us=20,
 )
 
 
@@ -45,6 +46,15 @@ def test_event_goes_at_most_to_each_instance_once() -> None:
         <= found.redis_out_a_second
         <= found.redis_in_a_second * found.instances * 1.001
     )
+
+
+def test_room_is_compared_wherever_it_has_a_member() -> None:
+    one = plan(dataclasses.replace(LOAD, members=1_000), MEASURED, headroom=0.6)
+    assert (one.instances, one.rooms_an_instance) == (1, 20)
+    assert one.comparing == pytest.approx(20 * 20e-6 / 5)
+    four = plan(LOAD, MEASURED, headroom=0.6)
+    # 2,000 rooms of ten who are online: nearly all of them have somebody on each of four instances.
+    assert 0.9 * 2_000 < four.rooms_an_instance <= 2_000
 
 
 @pytest.mark.parametrize("field", ["members", "online", "facts", "reactions", "loads", "peak"])

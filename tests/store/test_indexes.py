@@ -15,6 +15,8 @@ from store.store import Store, open_store
 from tests.support.clock import FakeClock
 
 OWN, OTHER = 1, 2
+# The live rooms of a busy instance; the planner treats some hundred keys differently from a few.
+ROOMS = 1_000
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ async def profile(store: Store, call: Any) -> list[dict[str, Any]]:
     await call
     await raw.command("profile", 0)
     where = {
-        "op": {"$in": ["query", "command"]},
+        "op": {"$in": ["query", "getmore", "command"]},
         "planSummary": {"$exists": True},
         "ns": {"$not": {"$regex": "profile$"}},
     }
@@ -124,6 +126,46 @@ async def test_list_examines_what_it_returns_and_no_more(store: Store, name: str
         assert not read.get("hasSortStage")
         # A range on a list of keys costs a key more for each, to find the next.
         assert read["keysExamined"] <= 2 * read["nreturned"] + 1, (read["keysExamined"], read["nreturned"])
+
+
+async def compared_rooms(store: Store) -> range:
+    """As many rooms as an instance has, each with a post that was reacted to long ago, and as many that others have."""
+    rooms = range(10_000, 10_000 + 2 * ROOMS)
+    raw, now = store.database.raw, SystemClock().now()
+    await raw["communities"].insert_many(
+        {"_id": room, "epoch": "e", "seq": 1, "created_at": now} for room in rooms
+    )
+    await raw["posts"].insert_many(
+        {"_id": room, "community_id": room, "author_id": 1, "content": "x", "created_at": now,
+         "reactions_at": now - timedelta(days=1)}
+        for room in rooms
+    )  # fmt: skip
+    return rooms[::2]
+
+
+async def test_comparing_heads_examines_one_room_each(store: Store) -> None:
+    rooms = await compared_rooms(store)
+    reads = await profile(store, store.events.heads(rooms))
+    assert sum(read["nreturned"] for read in reads) == ROOMS
+    for read in reads:
+        assert "COLLSCAN" not in read["planSummary"], read["planSummary"]
+        assert read["docsExamined"] == read["nreturned"]
+        assert read["keysExamined"] <= 2 * read["nreturned"] + 1
+
+
+@pytest.mark.parametrize("changed", [0, ROOMS // 10])
+async def test_comparing_levels_examines_a_key_a_room_and_what_changed(store: Store, changed: int) -> None:
+    rooms, now = await compared_rooms(store), SystemClock().now()
+    await store.database.raw["posts"].update_many(
+        {"_id": {"$in": list(rooms[:changed])}}, {"$set": {"reactions_at": now}}
+    )
+    reads = await profile(store, store.reactions.changed_in(rooms, now - timedelta(seconds=15), limit=1_000))
+    assert sum(read["nreturned"] for read in reads) == changed
+    for read in reads:
+        assert "COLLSCAN" not in read["planSummary"], read["planSummary"]
+        # To find out that nothing changed in a room lately costs a key; it is no document's.
+        assert read["docsExamined"] == read["nreturned"]
+        assert read["keysExamined"] <= ROOMS + 2 * read["nreturned"] + 1
 
 
 async def test_own_reactions_are_answered_by_the_index_alone(store: Store) -> None:

@@ -1,5 +1,6 @@
 """The product's own delivery without the rest of it: the hub and its connections on Tornado, the log in memory.
-What is measured is the way from a published fact to the sockets; tokens, rules and the database are not here.
+What is measured is the way from a published fact to the sockets, with `--redis` those of other instances, too; tokens,
+rules and the database are not here.
 """
 
 import asyncio
@@ -11,11 +12,13 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
-from realtime.broker import LocalBroker
+from config.metrics import Metrics
+from realtime.broker import FactEnvelope, LocalBroker
 from realtime.connection import Connection
-from realtime.events import Fact, Position, PostCreated, ReactionsChanged
+from realtime.events import Control, Fact, Position, PostCreated, ReactionsChanged
 from realtime.history import Replay
 from realtime.hub import Hub
+from realtime.redis_broker import RedisBroker
 from tests.benchmarks.peers import common
 
 COMMUNITY_ID = 1
@@ -27,6 +30,11 @@ class EmptyLog:
 
     def __init__(self) -> None:
         self.seq = 0
+
+    def hear(self, message: object) -> None:
+        """Learns of another instance's facts how far the room is."""
+        if isinstance(message, FactEnvelope):
+            self.seq = message.position.seq
 
     async def head(self, community_id: int) -> Position:
         return Position(EPOCH, self.seq)
@@ -40,6 +48,14 @@ class EmptyLog:
     async def levels_since(
         self, community_id: int, at: datetime, limit: int
     ) -> tuple[ReactionsChanged, ...] | None:
+        return ()
+
+    async def levels_of(
+        self, community_ids: Sequence[int], at: datetime, limit: int
+    ) -> tuple[ReactionsChanged, ...]:
+        return ()
+
+    async def controls_since(self, at: datetime) -> tuple[Control, ...]:
         return ()
 
 
@@ -80,9 +96,11 @@ def fact(seq: int) -> Fact:
 
 
 async def main() -> None:
-    listener = common.listening_socket(common.arguments().port)
+    options = common.arguments()
+    listener = common.listening_socket(options.port)
     log = EmptyLog()
-    hub = Hub(LocalBroker(), log)
+    hub = Hub(RedisBroker(options.redis, metrics=Metrics()) if options.redis else LocalBroker(), log)
+    hub.listen(log.hear)
     await hub.start()
 
     def publish(seq: int) -> None:

@@ -26,10 +26,10 @@ Publish = Callable[[int], Awaitable[None] | None]
 
 
 def arguments(*more: tuple[str, type]) -> argparse.Namespace:
-    """The options each peer takes: its port (0 picks one), the Redis that some need, and `more` of its own."""
+    """The options each peer takes: its port (0 picks one), the Redis that some use, and `more` of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--redis", default="redis://127.0.0.1:6379/0")
+    parser.add_argument("--redis", default="")
     for flag, kind in more:
         parser.add_argument(flag, type=kind, required=True)
     return parser.parse_args()
