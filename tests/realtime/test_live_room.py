@@ -13,7 +13,7 @@ from realtime.events import Fact, Position
 from realtime.fanout import MAX_WAITING_BYTES
 from realtime.live_room import MAX_REPLAY_FACTS, MAX_WAITING_FACTS
 from realtime.protocol import seal_fact, seal_level
-from tests.realtime.fakes import NOON, ROOM, until
+from tests.realtime.fakes import NOON, ROOM, stranger, until
 
 
 @pytest.fixture
@@ -296,3 +296,13 @@ async def test_compare_finds_more_levels_than_one_query_gives(hub, log, enter, m
         log.react(post_id, version=1)
     await hub._rooms.compare()
     await until(lambda: peer.types.count("reaction_update") == 10)
+
+
+async def test_compare_reads_all_rooms_where_they_are_more_than_one_query_takes(hub, log, enter, monkeypatch):
+    monkeypatch.setattr(live_rooms, "COMPARED_ROOMS", 1)
+    await enter(stranger(community_id=8))
+    here = await enter()
+    log.post(1)
+    await hub._rooms.compare()
+    await until(lambda: here.seqs == [1])
+    assert log.reads.count("heads") == 2
