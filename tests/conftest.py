@@ -160,6 +160,17 @@ async def deps(
 
 
 @pytest.fixture
+async def own_deps(
+    settings: Settings, own_mongo_uri: str, clock: FakeClock, hashing: Hashing
+) -> AsyncIterator[Deps]:
+    """Dependencies on a database that nobody else looks at."""
+    own = dataclasses.replace(settings, mongodb_uri=own_mongo_uri)
+    async with open_deps(own, clock=clock, hashing=hashing) as opened:
+        yield opened
+        await opened.store.database.raw.client.drop_database(opened.store.database.raw.name)
+
+
+@pytest.fixture
 def app(deps: Deps) -> Application:
     return make_app(deps)
 
