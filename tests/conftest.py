@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -67,13 +68,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     pytest-cov's `no_cover` would do, but in a worker there are two collectors and it stops only one.
     """
-    trace = sys.gettrace()
+    trace, trace_of_threads = sys.gettrace(), threading.gettrace()
     if item.get_closest_marker("long"):
         sys.settrace(None)
+        threading.settrace(None)
     try:
         return (yield)
     finally:
         sys.settrace(trace)
+        threading.settrace(trace_of_threads)
 
 
 @pytest.fixture(scope="session")
