@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 # Test processes: tests wait for databases more than they compute, so some more than a small machine has cores.
-WORKERS ?= 4
+WORKERS ?= 5
 # Where Python may not keep what it has compiled, every test process compiles all of it again: 6 s each.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --maxschedchunk 1

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -67,13 +68,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     pytest-cov's `no_cover` would do, but in a worker there are two collectors and it stops only one.
     """
-    trace = sys.gettrace()
+    trace, trace_of_threads = sys.gettrace(), threading.gettrace()
     if item.get_closest_marker("long"):
         sys.settrace(None)
+        threading.settrace(None)
     try:
         return (yield)
     finally:
         sys.settrace(trace)
+        threading.settrace(trace_of_threads)
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +160,17 @@ async def deps(
         await outbox.start()
         yield dataclasses.replace(opened, push=outbox)
         await outbox.drain(5)
+
+
+@pytest.fixture
+async def own_deps(
+    settings: Settings, own_mongo_uri: str, clock: FakeClock, hashing: Hashing
+) -> AsyncIterator[Deps]:
+    """Dependencies on a database that nobody else looks at."""
+    own = dataclasses.replace(settings, mongodb_uri=own_mongo_uri)
+    async with open_deps(own, clock=clock, hashing=hashing) as opened:
+        yield opened
+        await opened.store.database.raw.client.drop_database(opened.store.database.raw.name)
 
 
 @pytest.fixture

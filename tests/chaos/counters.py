@@ -19,8 +19,8 @@ from tests.support.written import Written, differences
 # What a killed server had locked stays so for some seconds: many rooms, so that the others go on, and in each of
 # them some who meet at the same few posts.
 ROOMS, MEMBERS, POSTS, WRITERS = 32, 3, 3, 128
-# Faster than any machine: the writers never pause.
-NO_PAUSE = 1e6
+# Faster than any machine: the writers never pause. A quick run leaves some of the machine to other tests.
+NO_PAUSE, QUICK_RATE = 1e6, 100
 KILL_SECONDS = 5.0
 
 
@@ -30,7 +30,8 @@ async def run(options: Options, report: Report) -> None:
     async with Cluster(options, instances=3, redis=True) as cluster:
         groups = await cluster.groups(ROOMS, trainees=MEMBERS, posts=0)
         posts = await open_posts(cluster.store, groups, POSTS)
-        load = Load(cluster.instances, writers(posts, written, WRITERS), rate=NO_PAUSE, seed=options.seed)
+        rate = options.pick(NO_PAUSE, QUICK_RATE)
+        load = Load(cluster.instances, writers(posts, written, WRITERS), rate=rate, seed=options.seed)
         async with load:
             while (done := good(load)) < options.n:
                 await asyncio.sleep(options.pick(KILL_SECONDS, 1))

@@ -31,13 +31,14 @@ def walk_all(options: Options) -> tuple[int, list[str], Counter[str]]:
     """Walk until `n` steps are done; the steps, what was not kept, and how often clients were told what."""
     steps, violations, told = 0, [], Counter[str]()
     chance = random.Random(options.seed)
-    for number in range(-(-options.n // STEPS_A_WALK)):
+    a_walk = min(options.n, STEPS_A_WALK)
+    for number in range(-(-options.n // a_walk)):
         seed, is_lossless = chance.randrange(10**9), number % 2 == 0
         try:
-            told.update(walk(seed, STEPS_A_WALK, is_lossless=is_lossless))
+            told.update(walk(seed, a_walk, is_lossless=is_lossless))
         except AssertionError as error:
-            violations.append(f"walk({seed}, {STEPS_A_WALK}, is_lossless={is_lossless}): {error}")
-        steps += STEPS_A_WALK
+            violations.append(f"walk({seed}, {a_walk}, is_lossless={is_lossless}): {error}")
+        steps += a_walk
         if (number + 1) % SAY_EVERY == 0:
             options.say(f"{steps:,} steps, {len(violations)} violations")
     return steps, violations, told

@@ -11,7 +11,7 @@ from tests.chaos.frame import Options, Report, Scenario
 from tests.chaos.load import Load, mixed
 from tests.chaos.phones import Crowd, percentile
 
-MEMBERS, ROOMS, READS = 50, 10, 0.6
+MEMBERS, QUICK_MEMBERS, ROOMS, READS = 50, 15, 10, 0.6
 LIMIT_MS = 50
 BUCKET = re.compile(r'cohort_loop_lag_seconds_bucket\{le="([^"]+)"\}')
 LIMIT_SECONDS = 60.0
@@ -20,15 +20,15 @@ WARM_UP_SECONDS = 5.0
 
 
 async def run(options: Options, report: Report) -> None:
-    rooms = int(options.pick(ROOMS, 2))
+    rooms, members = int(options.pick(ROOMS, 2)), int(options.pick(MEMBERS, QUICK_MEMBERS))
     async with Cluster(options, instances=1, redis=True, pinned=True) as cluster:
         server = cluster.instances[0]
-        groups = await cluster.groups(rooms, trainees=MEMBERS)
+        groups = await cluster.groups(rooms, trainees=members)
         load = Load(
-            cluster.instances, mixed(groups, reads=READS), rate=options.pick(200, 40), seed=options.seed
+            cluster.instances, mixed(groups, reads=READS), rate=options.pick(200, 20), seed=options.seed
         )
         async with Crowd(cluster.instances, options.seed) as crowd:
-            crowd.settle_in(groups, rooms * MEMBERS)
+            crowd.settle_in(groups, rooms * members)
             await crowd.arrive()
             async with load:
                 await asyncio.sleep(options.pick(WARM_UP_SECONDS, 0.5))
@@ -76,5 +76,5 @@ SCENARIO = Scenario(
     run,
     counted="seconds",
     full=300,
-    quick=5,
+    quick=3,
 )

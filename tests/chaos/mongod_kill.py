@@ -38,7 +38,7 @@ async def run(options: Options, report: Report) -> None:
         load = Load(
             cluster.instances,
             writers(posts, written, WRITERS),
-            rate=options.pick(300, 100),
+            rate=options.pick(300, 60),
             seed=options.seed,
         )
         async with load:

@@ -214,5 +214,5 @@ SCENARIO = Scenario(
     run,
     counted="frames",
     full=100_000,
-    quick=5_000,
+    quick=2_500,
 )

@@ -28,6 +28,9 @@ from tests.support.groups import PASSWORD, Groups, Person
 from tests.support.limits import NO_LIMITS
 from tests.support.processes import ServerProcess, processes_in
 
+# What is tested runs in a process of its own.
+pytestmark = pytest.mark.long
+
 FEED = "/api/community/feed/"
 USERS = "/api/auth/users/"
 # One of them is the commit, or keeping the answer: whether it came through is not known to who sent it.

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,18 +76,39 @@ class Way:
         }
 
 
-@pytest.fixture(scope="module", params=BALANCERS, ids=lambda kind: kind.program)
-def way(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongo_uri: str
-) -> Iterator[Way]:
-    folder = tmp_path_factory.mktemp(request.param.program)
+@pytest.fixture(scope="module")
+def ways(
+    tmp_path_factory: pytest.TempPathFactory, mongo_uri: str
+) -> Iterator[Callable[[type[Balancer]], Way]]:
+    """Gives the way by a kind of balancer, made when it is first asked for: tests of both kinds alternate."""
+    found: dict[type[Balancer], Way] = {}
+    with contextlib.ExitStack() as stack:
+
+        def way_by(kind: type[Balancer]) -> Way:
+            if kind not in found:
+                found[kind] = stack.enter_context(
+                    way_of(kind, tmp_path_factory.mktemp(kind.program), mongo_uri)
+                )
+            return found[kind]
+
+        yield way_by
+
+
+@contextlib.contextmanager
+def way_of(kind: type[Balancer], folder: Path, mongo_uri: str) -> Iterator[Way]:
+    """A server of its own, and the balancer in front of it."""
     uri = mongo_uri.replace("/cohort", f"/test_{secrets.token_hex(6)}")
     with processes_in(folder / "processes") as processes:
         server = processes.start(MONGODB_URI=uri, JWT_SECRET=SECRET)
         asyncio.run(server.listening())
         address = ("127.0.0.1", int(server.base_url.rpartition(":")[2]))
-        with behind(request.param, folder / "balancer", [address, address]) as balancer:
+        with behind(kind, folder / "balancer", [address, address]) as balancer:
             yield Way(balancer, server)
+
+
+@pytest.fixture(params=BALANCERS, ids=lambda kind: kind.program)
+def way(request: pytest.FixtureRequest, ways: Callable[[type[Balancer]], Way]) -> Way:
+    return ways(request.param)
 
 
 def balancer_of(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.realtime.model import walk
 
-SEED, STEPS = 1, 5_000
+SEED, STEPS = 1, 2_500
 
 
 @pytest.mark.long

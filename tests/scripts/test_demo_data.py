@@ -1,33 +1,111 @@
-"""Filling a database with the demo by the script, once and not twice."""
+"""Filling a database with the demo by the script: once and not twice, whole after any interruption, true to its plan.
 
+Filling it takes some seconds, so that one test sees all that is to be seen of it.
+"""
+
+import asyncio
+import dataclasses
 import secrets
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from community.demo import fill_if_empty
+from community.demo_plan import GroupPlan, PlannedPost, make_plan
+from config.deps import Deps
 from scripts import demo_data, recount
+from store.markers import Markers
+from store.store import Store
 from tests.scripts.conftest import Run, outcome
+from tests.support.clock import FakeClock
+from tests.support.demo import Crash, CrashingHub
+
+
+class CrashingHashing:
+    """The process is gone at the first password."""
+
+    async def hash(self, _password: str) -> str:
+        raise Crash
 
 
 @pytest.mark.long
-def test_demo_data_fills_an_empty_database_and_refuses_it_then(
-    run_script: Run, own_mongo_uri: str, tmp_path: Path
+async def test_demo_data_is_whole_when_it_was_interrupted_again_and_again(
+    own_deps: Deps, clock: FakeClock, run_script: Run, own_mongo_uri: str, tmp_path: Path
 ) -> None:
+    said: list[str] = []
+    begun_at = clock.now()
+    await interrupted(own_deps, said, hashing=CrashingHashing())
+    clock.advance(60)
+    await interrupted(own_deps, said, realtime=CrashingHub(0))
+    await take_away_the_last_to_join(own_deps.store, make_plan(begun_at)[0])
+    clock.advance(60)
+    await interrupted(own_deps, said, realtime=CrashingHub(40))
+    clock.advance(60)
+    await interrupted(own_deps, said, realtime=CrashingHub(200))
+    marker = await Markers(own_deps.store.database, clock).get("demo")
+    assert marker is not None
+    assert marker.done_at is None
+    assert "empty" in said[0]
+    assert "interrupted" in said[-1]
+
+    command = partial(run_script, env={"MONGODB_URI": own_mongo_uri})
     options = ("--data-dir", str(tmp_path))
-    env = {"MONGODB_URI": own_mongo_uri}
-    filled = run_script(demo_data.main, *options, "--json", env=env)
+    filled = await asyncio.to_thread(command, demo_data.main, *options, "--json")
     assert filled.exit_code == 0, filled.output
     told = outcome(filled)
     assert told["filled"]
     assert [len(trainees) for trainees in told["accounts"].values()] == [19, 11]
-
-    refused = run_script(demo_data.main, *options, env=env)
-    assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "not empty" in refused.stderr
-
-    recounted = run_script(recount.main, *options, "--json", env=env)
+    for group in make_plan(begun_at):
+        await assert_as_planned(own_deps.store, group)
+    recounted = await asyncio.to_thread(command, recount.main, *options, "--json")
     assert recounted.exit_code == 0, recounted.output
     assert outcome(recounted) == {"ok": True, "miscounts": [], "gaps": [], "fixed": 0}
+
+    # Complete: whatever people do from now on is left alone.
+    await own_deps.store.database.table("posts").delete({})
+    refused = await asyncio.to_thread(command, demo_data.main, *options)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "not empty" in refused.stderr
+    assert await own_deps.store.database.raw["posts"].count_documents({}) == 199
+
+
+async def interrupted(deps: Deps, said: list[str], **parts: object) -> None:
+    with pytest.raises(Crash):
+        await fill_if_empty(dataclasses.replace(deps, **cast("Any", parts)), say=said.append)
+
+
+async def take_away_the_last_to_join(store: Store, group: GroupPlan) -> None:
+    """Leave the database as if the process had died while people were joining."""
+    late = [person.id for person in group.trainees[-4:]]
+    await store.database.raw["users"].delete_many({"_id": {"$in": late}})
+    await store.database.raw["invites"].update_one({"_id": group.invite_id}, {"$inc": {"uses": -len(late)}})
+
+
+async def assert_as_planned(store: Store, group: GroupPlan) -> None:
+    people = {person.id: person for person in (group.trainer, *group.trainees)}
+    users = await store.users.some(list(people))
+    assert {user.id: (user.email, user.created_at) for user in users.values()} == {
+        person.id: (person.email, person.joined_at) for person in people.values()
+    }
+    assert {user.community_id for user in users.values()} == {group.trainer.id}
+    posts = await store.posts.some([entry.id for entry in group.entries if isinstance(entry, PlannedPost)])
+    reactions = {post.id: planned for post, planned in group.reactions}
+    room = await store.events.head(group.trainer.id)
+    assert room is not None
+    facts = await store.events.after(room, 0, limit=10_000)
+    assert [(fact.seq, fact.comment_id or fact.post_id, fact.at) for fact in facts] == [
+        (seq, entry.id, entry.at) for seq, entry in enumerate(group.entries, 1)
+    ]
+    for entry in group.entries:
+        if isinstance(entry, PlannedPost):
+            post = posts[entry.id]
+            assert (post.content, post.author_id, post.created_at) == (entry.text, entry.author.id, entry.at)
+            assert sum(post.reactions.values()) == len(reactions[entry.id])
+    rows = store.database.raw["reactions"].find({"community_id": group.trainer.id}).sort("_id", 1)
+    found = [(row["post_id"], row["user_id"], row["reaction_type"]) async for row in rows]
+    assert len(found) == len(set(found)) == sum(map(len, reactions.values()))
 
 
 def test_demo_data_refuses_production(run_script: Run, tmp_path: Path) -> None:
