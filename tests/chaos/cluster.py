@@ -65,6 +65,10 @@ class Instance:
     def memory_bytes(self) -> int:
         return self.process.memory_bytes
 
+    @property
+    def cpu_seconds(self) -> float:
+        return self.process.cpu_seconds
+
     async def start(self, **settings: str) -> Self:
         """Start a server here, on the same port as before; returns when it serves."""
         more = {} if self.redis_way is None else {"REDIS_URL": f"redis://127.0.0.1:{self.redis_way.port}/0"}

@@ -1,17 +1,22 @@
-"""How long a connection may take before it has asked something, and between two requests; over real sockets."""
+"""How long a connection may take before it has asked something, and between two requests, and how many are let in at
+once; over real sockets.
+"""
 
 import asyncio
+import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from handlers.http_server import PunctualServer
+from handlers.http_server import ACCEPTED_A_TURN, PunctualServer
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (
@@ -155,6 +160,50 @@ async def test_connection_that_goes_by_itself_leaves_no_timer(connect) -> None:
     assert (await client.read(1 << 16)).startswith(b"HTTP/1.1 400 ")
     gone = await connect(NEVER, NEVER)
     gone.writer.close()
+
+
+class Noting(PunctualServer):
+    """Notes in which turn of the loop each connection was let in."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        super().initialize(*args, **kwargs)
+        self.turn = 0
+        self.let_in: list[int] = []
+        self._next_turn()
+
+    def _next_turn(self) -> None:
+        self.turn += 1
+        self._ticking = asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        self.let_in.append(self.turn)
+        super().handle_stream(stream, address)
+
+    def stop(self) -> None:
+        self._ticking.cancel()
+        super().stop()
+
+
+async def test_connections_that_come_at_once_are_let_in_a_few_a_turn() -> None:
+    server = Noting(Application([("/", Hello)]), first_head_seconds=NEVER)
+    sockets = bind_sockets(0, "127.0.0.1")
+    count = 2 * ACCEPTED_A_TURN + 1
+    # They connect while the loop has no turn: the kernel answers for the server.
+    phones = [socket.create_connection(sockets[0].getsockname()) for _ in range(count)]
+    for phone in phones:
+        phone.sendall(REQUEST)
+        phone.setblocking(False)
+    server.add_sockets(sockets)
+    loop = asyncio.get_running_loop()
+    answers = [await asyncio.wait_for(loop.sock_recv(phone, 5), 10) for phone in phones]
+    assert answers == [b"HTTP/"] * count
+    assert sorted(Counter(server.let_in).values()) == [1, ACCEPTED_A_TURN, ACCEPTED_A_TURN]
+    for phone in phones:
+        phone.close()
+    server.stop()
+    server.stop()
+    await server.close_all_connections()
+    assert all(each.fileno() == -1 for each in sockets)
 
 
 def test_tornado_still_takes_its_one_limit_for_both() -> None:

@@ -107,6 +107,12 @@ class ServerProcess:
         """What it holds of the machine's memory now (RSS)."""
         return int(psutil.Process(self.pid).memory_info().rss)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used of a core so far, its own work and the kernel's for it."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
     async def listening(self) -> "ServerProcess":
         """Wait until it serves."""
         await until(lambda: "listening on" in self.out or self.has_ended, what=f"a start ({self.log})")
