@@ -17,7 +17,7 @@ from tests.support.redis_server import RedisServer
 LIMIT_SECONDS = 60.0
 # Servers that have just been started are slow for a moment.
 WARM_UP_SECONDS = 5.0
-MEMBERS, QUICK_MEMBERS = 20, 6
+MEMBERS = 20
 READS = 0.5
 
 
@@ -42,20 +42,20 @@ class Rounds:
 
 
 async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> None:
-    rooms, members = int(options.pick(10, 3)), int(options.pick(MEMBERS, QUICK_MEMBERS))
+    rooms = int(options.pick(10, 3))
     async with Cluster(options, redis=True, pinned=True) as cluster:
-        groups = await cluster.groups(rooms, trainees=members)
+        groups = await cluster.groups(rooms, trainees=MEMBERS)
         load = Load(
-            cluster.instances, mixed(groups, reads=READS), rate=options.pick(100, 20), seed=options.seed
+            cluster.instances, mixed(groups, reads=READS), rate=options.pick(100, 40), seed=options.seed
         )
         async with Crowd(cluster.instances, options.seed) as crowd:
-            crowd.settle_in(groups, rooms * members)
+            crowd.settle_in(groups, rooms * MEMBERS)
             await crowd.arrive()
             async with load:
                 clock = asyncio.get_running_loop().time
                 await asyncio.sleep(options.pick(WARM_UP_SECONDS, 0.5))
                 began = clock()
-                await asyncio.sleep(options.pick(30, 1))
+                await asyncio.sleep(options.pick(30, 3))
                 calm = (began, clock())
                 rounds = await rounds_of(troubles, cluster, crowd, options)
             truth = await cluster.truth()
@@ -69,7 +69,7 @@ async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> 
             for seconds in lateness(crowd.rooms, load.ledger.acknowledged, *span)
         ]
         ratio = percentile(meanwhile, 99) / percentile(normal, 99)
-        per_room = dict.fromkeys(truth.heads, members)
+        per_room = dict.fromkeys(truth.heads, MEMBERS)
         report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
         report.none_of("REST errors", load.ledger.errors())
         report.add("REST p99, normally", percentile(normal, 99) * 1e3, "ms")
