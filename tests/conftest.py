@@ -145,7 +145,7 @@ def mailbox() -> Mailbox:
 
 @pytest.fixture
 def hashing() -> Iterator[Hashing]:
-    """Hashes that cost a thousandth of real ones: making those took a fifth of most tests."""
+    """Hashes that cost a thousandth of real ones."""
     with closing(Hashing(memory_kib=16)) as cheap:
         yield cheap
 
