@@ -78,22 +78,20 @@ async def run(options: Options, report: Report) -> None:
             await crowd.arrive()
             seconds = options.pick(CAPACITY_SECONDS, 0.5)
             most = await capacity(cluster.instances, makers, seconds=seconds, seed=options.seed)
-            rate = min(options.pick(200, 40), SHARE * most)
+            rate = options.pick(min(200, SHARE * most), 40)
             options.say(f"{most:.0f} facts a second can be written, {rate:.0f} are")
             seconds = options.pick(WATCH_SECONDS, 2)
 
-            async def watched() -> Phase:
-                return await watch(
-                    server, makers, healthy=rooms * healthy, rate=rate, seconds=seconds, seed=options.seed
-                )
+            def load() -> Load:
+                return Load(cluster.instances, makers, rate=rate, seed=options.seed)
 
-            calm = await watched()
+            calm = await watch(server, load(), rooms * healthy, seconds)
             start_bytes = server.memory_bytes
             # They come while nothing is written: a crowd that comes is trouble of another kind.
             stalled = [await stall(server, member) for group in groups for member in group.trainees[healthy:]]
             await connected(server, rooms * healthy + len(stalled))
             options.say(f"{len(stalled)} phones do not read")
-            trouble = await watched()
+            trouble = await watch(server, load(), rooms * healthy, seconds)
             dropped = (await server.metrics())[DROPPED]
             for phone in stalled:
                 phone.close()
@@ -141,13 +139,11 @@ async def connected(server: Instance, count: int) -> None:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def watch(
-    server: Instance, makers: Sequence[Make], *, healthy: int, rate: float, seconds: float, seed: int
-) -> Phase:
+async def watch(server: Instance, load: Load, healthy: int, seconds: float) -> Phase:
     """Write for so many seconds, and until only the healthy phones are left."""
     clock = asyncio.get_running_loop().time
     began, peak, dropped_seconds = clock(), 0, math.inf
-    async with Load([server], makers, rate=rate, seed=seed) as load:
+    async with load:
         await asyncio.sleep(OPENING_SECONDS)
         opened, used = clock(), server.cpu_seconds
         while clock() < opened + (seconds if dropped_seconds < math.inf else LIMIT_SECONDS):
