@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +44,11 @@ async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
         await raw["users"].insert_many(
             {"_id": group * 1000 + number, "parent_trainer": group, "role": "TRAINEE",
              "email_key": f"{group}-{number}@x"}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["daily_logs"].insert_many(
+            {"_id": {"user_id": group, "date": str(date(2026, 1, 1) + timedelta(days=number))},
+             "created_at": now, "updated_at": now}
             for group, number in groups
         )  # fmt: skip
         await raw["invites"].insert_many(
@@ -103,6 +108,11 @@ LISTS = {
         OWN, PageRequest(20, Cursor(PINNED + 42))
     ),
     "announcements, back": lambda s: s.announcements.page(OWN, PageRequest(20, Cursor(290, backwards=True))),
+    "logs": lambda s: s.daily_logs.page(OWN, date.min, date.max, PageRequest()),
+    "logs, deep": lambda s: s.daily_logs.page(
+        OWN, date(2026, 1, 9), date(2026, 10, 1), PageRequest(50, Cursor(date(2026, 9, 1).toordinal()))
+    ),
+    "leaderboard": lambda s: s.training.board(OWN),
     "log-in": lambda s: s.users.by_email("1-7@X"),
 }
 
