@@ -5,8 +5,11 @@ of ``community.streaks``.
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+
+import orjson
 
 from community import present
 from community.accounts import update_account
@@ -15,8 +18,7 @@ from community.errors import NotFound
 from community.streaks import current_streak, days_in_window, today_in
 from config.deps import Deps
 from store.day_set import DaySet
-from store.records import User
-from store.training import Contender
+from store.training import Board, Contender
 
 WORKOUT_COUNT, CURRENT_STREAK = "workout_count", "current_streak"
 METRICS = (WORKOUT_COUNT, CURRENT_STREAK)
@@ -30,26 +32,45 @@ USUAL = (WEEKLY, MONTHLY)
 Switches = Mapping[str, Mapping[str, bool]]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A board's entries as JSON, and each by whose it is."""
+
+    entries: orjson.Fragment
+    by_person: Mapping[object, present.Json]
+
+
+NOBODY = Listed(orjson.Fragment(b"[]"), {})
+
+
 async def get_leaderboard(deps: Deps, actor: Actor, *, metric: str, period: str) -> present.Json:
     """Give one board of the actor's group, and the actor's own place on it.
 
     It is empty without a group, and where the trainer switched it off, which ``enabled`` tells.
     """
-    enabled = False
-    entries: Sequence[present.Json] = ()
+    enabled, listed = False, NOBODY
     if actor.community_id is not None:
         board = await deps.store.training.board(actor.community_id)
         enabled = is_enabled(board.switches, metric, period)
         if enabled:
-            entries = ranked(scores(board.contenders, metric, period, deps.clock.now()))
-    own = (entry for entry in entries if entry["user_id"] == actor.id)
+            listed = _listed(board, metric, period, deps.clock.now())
     return {
         "metric": metric,
         "period": period,
         "enabled": enabled,
-        "entries": entries,
-        "me": next(own, None),
+        "entries": listed.entries,
+        "me": listed.by_person.get(actor.id),
     }
+
+
+def _listed(board: Board, metric: str, period: str, now: datetime) -> Listed:
+    """Rank a group, once for all who share its read."""
+    made: Listed | None = board.made.get((metric, period))
+    if made is None:
+        entries = ranked(scores(board.contenders, metric, period, now))
+        by_person = {entry["user_id"]: entry for entry in entries}
+        made = board.made[metric, period] = Listed(orjson.Fragment(orjson.dumps(entries)), by_person)
+    return made
 
 
 def is_enabled(switches: Switches, metric: str, period: str) -> bool:
@@ -66,42 +87,42 @@ def score(days: DaySet, today: int, *, metric: str, period: str) -> int:
 
 def scores(
     contenders: Iterable[Contender], metric: str, period: str, now: datetime
-) -> list[tuple[int, User]]:
+) -> list[tuple[int, Contender]]:
     """Give what each reaches, by the day that it is where they live; nobody with nothing."""
     todays: dict[str, int] = {}
-    found: list[tuple[int, User]] = []
+    found: list[tuple[int, Contender]] = []
     for contender in contenders:
-        zone = contender.user.timezone
+        zone = contender.timezone
         today = todays.get(zone)
         if today is None:
             today = todays[zone] = today_in(zone, now).toordinal()
         value = score(contender.workouts, today, metric=metric, period=period)
         if value:
-            found.append((value, contender.user))
+            found.append((value, contender))
     return found
 
 
-def ranked(found: Iterable[tuple[int, User]]) -> list[present.Json]:
+def ranked(found: Iterable[tuple[int, Contender]]) -> list[present.Json]:
     """Give the entries in their order. Equal values share a rank and the next one skips (1, 2, 2, 4).
 
     Ranks are counted among those who are listed, so that they tell nothing of anybody else.
     """
     entries: list[present.Json] = []
     rank, before = 0, 0
-    for place, (value, user) in enumerate(sorted(found, key=_order), start=1):
+    for place, (value, contender) in enumerate(sorted(found, key=_order), start=1):
         if value != before:
             rank, before = place, value
-        entries.append(present.leaderboard_entry(user, rank=rank, value=value))
+        entries.append(present.leaderboard_entry(contender, rank=rank, value=value))
     return entries
 
 
-def _order(each: tuple[int, User]) -> tuple[int, str, int]:
+def _order(each: tuple[int, Contender]) -> tuple[int, str, int]:
     """The highest value first; ties by name as people sort names, then by who was there first."""
-    value, user = each
-    name = f"{user.first_name} {user.last_name}"
+    value, contender = each
+    name = f"{contender.first_name} {contender.last_name}"
     if not name.isascii():
         name = unicodedata.normalize("NFKD", name)
-    return -value, name.casefold(), user.id
+    return -value, name.casefold(), contender.user_id
 
 
 async def list_settings(deps: Deps, actor: Actor, *, with_all_time: bool) -> list[present.Json]:

@@ -11,6 +11,7 @@ import orjson
 
 from store.daily_logs import DailyLog
 from store.records import Announcement, Comment, DeviceToken, Invite, Post, Reaction, User
+from store.training import Contender
 
 Json = dict[str, object]
 Author = Mapping[str, object]
@@ -158,13 +159,12 @@ def _stored(text: str | None) -> object:
     return None if text is None else orjson.Fragment(text)
 
 
-def leaderboard_entry(user: User, *, rank: int, value: int) -> Json:
-    by = author(user, user.id)
+def leaderboard_entry(of: Contender, *, rank: int, value: int) -> Json:
     return {
         "rank": rank,
-        "user_id": user.id,
-        "first_name": by["first_name"],
-        "last_name": by["last_name"],
-        "profile_image": by["profile_image"],
+        "user_id": of.user_id,
+        "first_name": of.first_name,
+        "last_name": of.last_name,
+        "profile_image": None,
         "value": value,
     }

@@ -4,7 +4,6 @@ A day is the number that ``date.toordinal`` gives. A log counts for the day it n
 came; who is asked about, and how they rank, is decided elsewhere.
 """
 
-from collections.abc import Iterator
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -22,7 +21,7 @@ def current_streak(days: DaySet, today: int) -> int:
     Somebody who flew west over the date line may have lived days that come after today there. They are not lost: the
     longest run that ends today or on such a day counts.
     """
-    return max(days.run_ending(day) for day in _ends(days, today))
+    return max(map(days.run_ending, _ends(days, today)))
 
 
 def days_in_window(days: DaySet, today: int, window: int | None) -> int:
@@ -35,9 +34,6 @@ def days_in_window(days: DaySet, today: int, window: int | None) -> int:
     return max(days.count(day - window + 1, day) for day in _ends(days, today))
 
 
-def _ends(days: DaySet, today: int) -> Iterator[int]:
-    """Today, and the days after it that were lived in another zone: two at most, since no log is for a day to come."""
-    yield today
-    latest = days.latest
-    if latest is not None and latest > today:
-        yield from range(today + 1, latest + 1)
+def _ends(days: DaySet, today: int) -> range:
+    """Today, and the days up to the last that was lived in another zone: two at most, as no log is for a day to come."""
+    return range(today, max(today, days.latest or 0) + 1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from community.leaderboards import METRICS, PERIODS, ranked
-from store.records import User
+from store.training import Contender
 from tests.support.clock import FakeClock
 from tests.support.groups import PASSWORD, Groups, Person
 
@@ -229,8 +229,8 @@ async def test_board_that_has_not_changed_is_answered_304(groups: Groups, today:
     assert (await trainee.get(path, headers=known)).status == 200
 
 
-def someone(number: int, first_name: str = "A") -> User:
-    return User.of({"_id": number, "role": "TRAINEE", "first_name": first_name, "last_name": "B"})
+def someone(number: int, first_name: str = "A") -> Contender:
+    return Contender.of({"_id": number, "first_name": first_name, "last_name": "B"})
 
 
 def test_names_are_sorted_as_people_sort_them() -> None:
