@@ -1,5 +1,6 @@
 """Every list uses its index: keys examined at most twice the rows returned, whatever else is in the collection."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
@@ -187,6 +188,11 @@ async def test_unread_announcements_are_counted_in_the_index_alone(store: Store)
     (read,) = await profile(store, store.announcements.unread(OWN, 250))
     assert read["docsExamined"] == 0
     assert read["keysExamined"] <= 49 + 1
+
+
+async def test_board_is_read_once_for_all_who_ask_at_once(store: Store) -> None:
+    reads = await profile(store, asyncio.gather(*(store.training.board(OWN) for _ in range(20))))
+    assert len(reads) == 1
 
 
 async def test_indexes_are_left_alone_when_applied_again(store: Store) -> None:
