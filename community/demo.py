@@ -18,6 +18,7 @@ from community.accounts import register
 from community.actor import Actor
 from community.comments import create_comment
 from community.demo_plan import GroupPlan, Person, PlannedComment, PlannedPost, PlannedReaction, make_plan
+from community.demo_training import PlannedLog, plan_training, write_log
 from community.demo_words import address_of, load_words
 from community.invites import create_invite
 from community.passwords import Hashing
@@ -88,7 +89,11 @@ async def fill_if_empty(deps: Deps, *, say: Callable[[str], object]) -> bool:
         say("Finishing the demo data that an interrupted start left half done ...")
     groups = make_plan(marker.begun_at)
     deps = replace(deps, hashing=HashOnce(deps.hashing))
-    await _all([_fill(deps, group) for group in groups])
+    logs = [
+        plan_training(group, cast.trainees, marker.begun_at)
+        for group, cast in zip(groups, load_words().casts, strict=True)
+    ]
+    await _all([_fill(deps, *each) for each in zip(groups, logs, strict=True)])
     await markers.finish(MARKER)
     people = sum(len(group.trainees) for group in groups)
     posts = sum(isinstance(entry, PlannedPost) for group in groups for entry in group.entries)
@@ -130,8 +135,11 @@ def _with(deps: Deps, clock: Clock) -> Deps:
     return replace(deps, clock=clock, store=Store(deps.store.database, clock))
 
 
-async def _fill(deps: Deps, group: GroupPlan) -> None:
-    """Write one group: people, then posts and comments in their order, and beside them the reactions."""
+async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> None:
+    """Write one group: people, then posts and comments in their order, and beside them reactions and training.
+
+    Workouts that show in the feed come after all that is planned for it.
+    """
     actors = await _join(deps, group)
     written = {post.id: asyncio.Event() for post, _ in group.reactions}
     waiting = iter(group.reactions)
@@ -153,7 +161,16 @@ async def _fill(deps: Deps, group: GroupPlan) -> None:
             for reaction in reactions:
                 await _react(_at(deps, reaction.at), actors[reaction.by.id], post, reaction)
 
-    await _all([write(), *(react() for _ in range(AT_ONCE))])
+    async def train(*, news: bool) -> None:
+        clock = PastClock(group.invited_at, deps.clock)
+        then = _with(deps, clock)
+        for log in logs:
+            if log.is_news == news:
+                clock.forward_to(log.at)
+                await write_log(then, actors[log.by.id], log)
+
+    await _all([write(), train(news=False), *(react() for _ in range(AT_ONCE))])
+    await train(news=True)
 
 
 async def _join(deps: Deps, group: GroupPlan) -> dict[int, Actor]:

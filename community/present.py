@@ -7,7 +7,11 @@ times as long for a page of posts. A test holds them against the published schem
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import orjson
+
+from store.daily_logs import DailyLog
 from store.records import Announcement, Comment, DeviceToken, Invite, Post, Reaction, User
+from store.training import Contender
 
 Json = dict[str, object]
 Author = Mapping[str, object]
@@ -54,6 +58,7 @@ def own_account(user: User) -> Json:
         "timezone": user.timezone,
         "auto_post_workouts": user.auto_post_workouts,
         "goal_weight_kg": user.goal_weight_kg,
+        "leaderboard_opt_in": user.leaderboard_opt_in,
         "created_at": timestamp(user.created_at),
     }
 
@@ -136,3 +141,30 @@ def announcement(record: Announcement) -> Json:
 def received_announcement(record: Announcement, read_up_to: int) -> Json:
     """Give an announcement as a trainee sees it who has read those numbered up to ``read_up_to``."""
     return {**announcement(record), "is_read": record.number <= read_up_to}
+
+
+def daily_log(record: DailyLog) -> Json:
+    """Give a log as its owner sees it; its objects are the JSON that is stored, word for word."""
+    return {
+        "date": record.on.isoformat(),
+        "workout_data": _stored(record.workout_data),
+        "nutrition_data": _stored(record.nutrition_data),
+        "weight_kg": record.weight_kg,
+        "created_at": timestamp(record.created_at),
+        "updated_at": timestamp(record.updated_at),
+    }
+
+
+def _stored(text: str | None) -> object:
+    return None if text is None else orjson.Fragment(text)
+
+
+def leaderboard_entry(of: Contender, *, rank: int, value: int) -> Json:
+    return {
+        "rank": rank,
+        "user_id": of.user_id,
+        "first_name": of.first_name,
+        "last_name": of.last_name,
+        "profile_image": None,
+        "value": value,
+    }

@@ -12,11 +12,12 @@ import secrets
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import date
 from types import TracebackType
 from typing import Any, ClassVar
 
 import orjson
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 from tornado.web import HTTPError, RequestHandler
 
 from community.actor import Actor
@@ -28,6 +29,7 @@ from handlers.client_address import client_behind, subscriber
 from handlers.endpoint import AUTH, UNLIMITED, Endpoint, declarations, rate_of
 from handlers.errors import MethodNotAllowed, answer_to
 from handlers.json_reader import BadJson, read_json
+from handlers.schemas.fields import Day
 from store.errors import StoreError, StoreUnavailable
 from store.idempotency import StoredAnswer
 from store.ids import MAX_ID
@@ -205,12 +207,24 @@ class ApiHandler(RequestHandler):
         schema = self.endpoint.body
         if schema is None:
             raise TypeError(f"{self.route} declares no body")
-        raw = self._read()
+        return _loaded(schema, self._read())
+
+    def load_query(self, *names: str) -> dict[str, Any]:
+        """Give these parameters of the query, checked by the endpoint's schema. Raises ``Invalid``."""
+        schema = self.endpoint.query
+        if schema is None:
+            raise TypeError(f"{self.route} declares no query")
+        given = {name: self.get_query_argument(name) for name in names if self.get_query_arguments(name)}
+        return _loaded(schema, given)
+
+    @staticmethod
+    def day_of(text: str) -> date:
+        """Give a day out of a path. Raises ``Invalid`` for what is none."""
         try:
-            loaded: dict[str, Any] = schema.load(raw)
+            found: date = Day().deserialize(text)
         except ValidationError as error:
-            raise Invalid(_flat(error.messages)) from error
-        return loaded
+            raise Invalid({"date": [str(each) for each in error.messages]}) from error
+        return found
 
     def _read(self) -> dict[str, object]:
         """Give the body, read once. Raises ``BadJson``."""
@@ -347,6 +361,14 @@ class NotFoundHandler(ApiHandler, declares=False):
 def etag_of(body: bytes) -> str:
     """A weak tag: the same JSON may go out compressed or not."""
     return f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _loaded(schema: Schema, raw: Mapping[str, object]) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(raw)
+    except ValidationError as error:
+        raise Invalid(_flat(error.messages)) from error
+    return loaded
 
 
 def _flat(messages: object) -> dict[str, list[str]]:

@@ -235,15 +235,19 @@ def _who(roles: frozenset[str]) -> str:
 
 def _parameters(template: str, endpoint: Endpoint) -> Iterator[Json]:
     for name in re.findall(r"\{(\w+)\}", template):
-        is_id = name.endswith("_id")
-        schema = {"type": "integer", "minimum": 1, "maximum": MAX_ID} if is_id else {"type": "string"}
-        yield {"in": "path", "name": name, "required": True, "schema": schema}
+        yield {"in": "path", "name": name, "required": True, "schema": _path_schema(name)}
     if endpoint.query is not None:
         yield {"in": "query", "schema": endpoint.query}
     if endpoint.creates:
         yield IDEMPOTENCY_KEY
     if endpoint.cached:
         yield IF_NONE_MATCH
+
+
+def _path_schema(name: str) -> Json:
+    if name.endswith("_id"):
+        return {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+    return {"type": "string", "format": "date"} if name == "date" else {"type": "string"}
 
 
 def _responses(template: str, endpoint: Endpoint) -> Json:

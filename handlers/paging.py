@@ -1,6 +1,6 @@
 """Lists: reading ``page_size`` and ``cursor``, and writing ``next`` and ``previous``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from handlers.base import ApiHandler
@@ -22,9 +22,17 @@ def page_request(handler: ApiHandler) -> PageRequest:
 
 
 def listed(
-    handler: ApiHandler, page: Page[Mapping[str, object]], request: PageRequest, *, count: int | None = None
+    handler: ApiHandler,
+    page: Page[Mapping[str, object]],
+    request: PageRequest,
+    *,
+    count: int | None = None,
+    keep: Sequence[str] = (),
 ) -> dict[str, object]:
-    """Give a page in the contract's shape; ``count`` only where it is known without counting."""
+    """Give a page in the contract's shape; ``count`` only where it is known without counting.
+
+    The neighbours are asked for with those parameters of this request that ``keep`` names.
+    """
 
     def link(cursor: Cursor | None) -> str | None:
         if cursor is None:
@@ -32,6 +40,7 @@ def listed(
         query: dict[str, object] = {"cursor": str(cursor)}
         if request.size != DEFAULT_PAGE_SIZE:
             query["page_size"] = request.size
+        query |= {name: value for name in keep if (value := handler.get_query_argument(name, ""))}
         return f"{handler.base_url}{handler.request.path}?{urlencode(query)}"
 
     known = {} if count is None else {"count": count}

@@ -12,7 +12,7 @@ import orjson
 from tornado.web import Application, RequestHandler
 
 from config.deps import Deps
-from handlers import accounts, announcements, auth, devices, docs_page, feed, operators, trainers
+from handlers import accounts, announcements, auth, devices, docs_page, feed, operators, trainers, training
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.endpoint import Route, check
 from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
@@ -53,6 +53,11 @@ ROUTES: Sequence[Route] = (
     Route("/api/community/feed/{post_id}/reactions/", feed.ReactionsHandler, "reactions"),
     Route("/api/community/feed/{post_id}/comments/", feed.CommentsHandler, "comments"),
     Route("/api/community/feed/{post_id}/comments/{comment_id}/", feed.CommentHandler, "comment"),
+    Route("/api/workouts/daily-logs/", training.DailyLogsHandler, "daily_logs"),
+    Route("/api/workouts/daily-logs/{date}/", training.DailyLogHandler, "daily_log"),
+    Route("/api/community/leaderboard/", training.LeaderboardHandler, "leaderboard"),
+    Route("/api/trainer/leaderboard-settings/", training.LeaderboardSettingsHandler, "leaderboard_settings"),
+    Route("/api/users/profiles/leaderboard-opt-in/", training.LeaderboardOptInHandler, "leaderboard_opt_in"),
     Route("/healthz", operators.HealthHandler, "healthz"),
     Route("/readyz", operators.ReadyHandler, "readyz"),
     Route("/metrics", operators.MetricsHandler, "metrics"),

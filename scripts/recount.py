@@ -1,6 +1,6 @@
-"""``python -m scripts.recount``: proves the counts that posts carry, and the event logs, against the documents.
+"""``python -m scripts.recount``: proves counts of posts, summaries of training and event logs against the documents.
 
-How they are counted is in ``store.recount``; here the outcome is shown, and mended where that was asked for.
+How they are counted is in ``store.recount`` and ``store.recount_training``; here the outcome is shown, and mended where that was asked for.
 """
 
 import sys
@@ -14,6 +14,7 @@ from rich.table import Table
 from config.deps import Deps
 from scripts.session import CONTEXT, DONE, FAILED, print_json, run, with_data_dir, with_json
 from store.recount import Miscount
+from store.recount_training import WrongSummary
 
 # More rows help nobody at a terminal; --json has all.
 SHOWN = 50
@@ -21,15 +22,16 @@ SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found, and how many of the miscounts are left; holes in a log cannot be filled again."""
+    """What was found, and how much of what can be mended is left; holes in a log cannot be filled again."""
 
     miscounts: list[Miscount]
+    summaries: list[WrongSummary]
     gaps: list[tuple[int, str]]
     left: int
 
     @property
     def fixed(self) -> int:
-        return max(0, len(self.miscounts) - self.left)
+        return max(0, len(self.miscounts) + len(self.summaries) - self.left)
 
     @property
     def is_right(self) -> bool:
@@ -38,11 +40,11 @@ class Outcome:
 
 
 @click.command(context_settings=CONTEXT)
-@click.option("--fix", is_flag=True, help="Set wrong counts to what the documents say.")
+@click.option("--fix", is_flag=True, help="Set wrong counts and summaries to what the documents say.")
 @with_data_dir
 @with_json
 def main(*, fix: bool, data_dir: Path | None, as_json: bool) -> None:
-    """Compare every embedded count with a recount, and look for holes in the event logs.
+    """Compare every embedded count and summary with a recount, and look for holes in the event logs.
 
     Safe while the server runs. The exit code is 1 if something differs and was not mended.
     """
@@ -59,21 +61,29 @@ def main(*, fix: bool, data_dir: Path | None, as_json: bool) -> None:
 
 
 async def _recount(deps: Deps, *, fix: bool) -> Outcome:
-    recount = deps.store.recount
-    miscounts = [each async for each in recount.miscounts()]
-    left = len(miscounts)
-    if fix and miscounts:
+    recount, training = deps.store.recount, deps.store.training_recount
+
+    async def look() -> tuple[list[Miscount], list[WrongSummary]]:
+        miscounts = [each async for each in recount.miscounts()]
+        return miscounts, [each async for each in training.wrong_summaries()]
+
+    miscounts, summaries = await look()
+    left = len(miscounts) + len(summaries)
+    if fix and left:
         # Each is counted again in a transaction of its own, so nobody's change meanwhile is lost.
         for post_id in dict.fromkeys(each.post_id for each in miscounts):
             await recount.fix(post_id)
-        left = len([each async for each in recount.miscounts()])
-    return Outcome(miscounts=miscounts, gaps=await recount.gaps(), left=left)
+        for summary in summaries:
+            await training.fix(summary.user_id)
+        left = sum(len(each) for each in await look())
+    return Outcome(miscounts=miscounts, summaries=summaries, gaps=await recount.gaps(), left=left)
 
 
 def _as_json(outcome: Outcome) -> dict[str, object]:
     return {
         "ok": outcome.is_right,
         "miscounts": [asdict(each) for each in outcome.miscounts],
+        "summaries": [asdict(each) for each in outcome.summaries],
         "gaps": [{"community_id": room, "problem": problem} for room, problem in outcome.gaps],
         "fixed": outcome.fixed,
     }
@@ -82,10 +92,12 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
 def _show(outcome: Outcome, console: Console) -> None:
     if outcome.miscounts:
         console.print(_miscounts(outcome.miscounts))
+    for summary in outcome.summaries[:SHOWN]:
+        console.print(f"[red]training of user {summary.user_id}:[/] wrong in {', '.join(summary.fields)}")
     for room, problem in outcome.gaps[:SHOWN]:
         console.print(f"[red]group {room}:[/] {problem}")
-    if outcome.is_right and not outcome.miscounts:
-        console.print("[green]Every count equals its recount, and no event log has a hole.[/]")
+    if outcome.is_right and not outcome.fixed:
+        console.print("[green]Every count and summary equals its recount, and no event log has a hole.[/]")
     if outcome.fixed:
         console.print(f"[green]{_many(outcome.fixed, 'count')} set right.[/]")
     if outcome.left:

@@ -40,6 +40,8 @@ T = TypeVar("T")
 GATE_SIZE = 16
 # A query that takes longer than this is given up by the server; the slowest list takes a hundredth of it.
 QUERY_SECONDS = 5.0
+# How many documents come by one reply where all are asked for: some milliseconds to decode, and the loop is free again.
+BATCH = 1_000
 # How long a change is tried again before the caller hears 503. Phones give up after about 30 s.
 TRANSACTION_SECONDS = 10.0
 # How long a call waits for a server to be found: a restart of mongod takes about 1 s.
@@ -263,7 +265,7 @@ class Table:
                 fields,
                 sort=list(sort) or None,
                 limit=limit,
-                batch_size=limit,
+                batch_size=limit or BATCH,
                 max_time_ms=None if session else int(QUERY_SECONDS * 1000),
                 session=session,
             )

@@ -22,6 +22,7 @@ from store.password_resets import PasswordResets
 from store.posts import Posts
 from store.reactions import Reactions
 from store.recount import Recount
+from store.recount_training import TrainingRecount
 from store.sessions import Sessions
 from store.training import Training
 from store.users import Users
@@ -51,6 +52,7 @@ class Store:
         self.announcements = Announcements(database, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
         self.recount = Recount(database)
+        self.training_recount = TrainingRecount(database)
 
 
 @asynccontextmanager

@@ -4,18 +4,18 @@
 not done here.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from store.database import Database
 from store.day_set import DaySet
-from store.records import Document, User
+from store.records import Document
 
 # What a board shows of a person. The rest, weights among it, does not leave the database.
 BOARD_FIELDS = (
-    "role", "first_name", "last_name", "timezone", "is_active", "leaderboard_opt_in", "leaderboards",
-    "training.workouts",
+    "first_name", "last_name", "timezone", "is_active", "leaderboard_opt_in", "leaderboards", "training.workouts",
 )  # fmt: skip
 
 
@@ -61,25 +61,48 @@ class TrainingSummary:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """Somebody who may be on a board, with the days of their workouts."""
+class Contender(NamedTuple):
+    """Somebody who may be on a board, with the days of their workouts.
 
-    user: User
+    Not a ``User``, and a tuple: of 5,000 people it is made in 10 ms, their records in 75.
+    """
+
+    user_id: int
+    first_name: str
+    last_name: str
+    timezone: str
     workouts: DaySet
+
+    @classmethod
+    def of(cls, document: Document) -> "Contender":
+        get = document.get
+        return cls(
+            document["_id"],
+            get("first_name", ""),
+            get("last_name", ""),
+            get("timezone", "UTC"),
+            DaySet.decode((get("training") or {}).get("workouts")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A group as its boards need it: the trainer's switches (metric -> period -> on) and who takes part."""
+    """A group as its boards need it: the trainer's switches (metric -> period -> on) and who takes part.
+
+    ``made`` is for those who share one read to keep what they make of it.
+    """
 
     switches: Mapping[str, Mapping[str, bool]]
     contenders: tuple[Contender, ...]
+    made: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
 class Training:
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._users = database.table("users")
+        # The read of each group that has not begun yet.
+        self._next: dict[int, asyncio.Task[Board]] = {}
 
     async def get(self, user_id: int) -> TrainingSummary:
         """Give a person's summary; somebody who has logged nothing, or does not exist, has an empty one."""
@@ -87,7 +110,28 @@ class Training:
         return TrainingSummary.of(document or {})
 
     async def board(self, trainer_id: int) -> Board:
-        """Give a trainer's switches and the active members of the group who take part, by one indexed query."""
+        """Give a trainer's switches and the active members of the group who take part, by one indexed query.
+
+        Those who ask while one is under way share the next one, which sees all that was written before they asked.
+        """
+        reading = self._next.get(trainer_id)
+        if reading is None:
+            reading = self._next[trainer_id] = asyncio.create_task(self._read_board(trainer_id))
+            reading.add_done_callback(_taken_note_of)
+        return await asyncio.shield(reading)
+
+    async def _read_board(self, trainer_id: int) -> Board:
+        me = asyncio.current_task()
+        try:
+            async with self._database.queues.turn(("board", trainer_id)):
+                # Whoever asks from here on may have written something that this read does not see.
+                del self._next[trainer_id]
+                return await self._board(trainer_id)
+        finally:
+            if self._next.get(trainer_id) is me:
+                del self._next[trainer_id]
+
+    async def _board(self, trainer_id: int) -> Board:
         documents = await self._users.find(
             {"$or": [{"_id": trainer_id}, {"parent_trainer": trainer_id}]}, fields=BOARD_FIELDS
         )
@@ -97,9 +141,7 @@ class Training:
             if document["_id"] == trainer_id:
                 switches = document.get("leaderboards") or {}
             elif document.get("is_active", True) and document.get("leaderboard_opt_in", True):
-                days = DaySet.decode((document.get("training") or {}).get("workouts"))
-                if days.bits:
-                    contenders.append(Contender(User.of(document), days))
+                contenders.append(Contender.of(document))
         return Board(switches, tuple(contenders))
 
     async def switches(self, trainer_id: int) -> Mapping[str, Mapping[str, bool]]:
@@ -113,3 +155,9 @@ class Training:
         return await self._users.update(
             {"_id": trainer_id, "is_active": True}, {"$set": {f"leaderboards.{metric}.{period}": is_enabled}}
         )
+
+
+def _taken_note_of(reading: "asyncio.Task[Board]") -> None:
+    """Look at how a read ended: whoever asked for it may be gone."""
+    if not reading.cancelled():
+        reading.exception()

@@ -4,13 +4,13 @@ from marshmallow import fields, validate
 
 from handlers.schemas.devices import TOKEN
 from handlers.schemas.fields import (
-    REQUIRED,
     Choice,
     Email,
     Flag,
     FutureTime,
     Id,
     Input,
+    Kilograms,
     Output,
     Remembered,
     Secret,
@@ -21,8 +21,6 @@ from handlers.schemas.fields import (
 from store.records import ADMIN, AMBASSADOR, TRAINEE, TRAINER
 
 NAME = 150
-# Kilograms. Wide enough for anybody alive, narrow enough to catch pounds in grams.
-LIGHTEST, HEAVIEST = 20, 500
 
 
 class Registration(Input):
@@ -50,6 +48,7 @@ class OwnAccount(Account):
     timezone = fields.String()
     auto_post_workouts = fields.Boolean()
     goal_weight_kg = fields.Float(allow_none=True)
+    leaderboard_opt_in = fields.Boolean()
     created_at = Timestamp()
 
 
@@ -58,14 +57,7 @@ class AccountChanges(Input):
     last_name = Text(most=NAME)
     timezone = TimeZone()
     auto_post_workouts = Flag()
-    goal_weight_kg = fields.Float(
-        allow_none=True,
-        allow_nan=False,
-        validate=validate.Range(
-            min=LIGHTEST, max=HEAVIEST, error=f"Must be from {LIGHTEST} to {HEAVIEST} kilograms."
-        ),
-        error_messages={**REQUIRED, "invalid": "A valid number is required."},
-    )
+    goal_weight_kg = Kilograms(allow_none=True)
 
 
 class CurrentPassword(Input):

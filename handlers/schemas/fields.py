@@ -1,8 +1,9 @@
 """Fields that several schemas share, with messages in Django REST Framework's words."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -154,6 +155,39 @@ class FutureTime(fields.AwareDateTime):
         if found <= datetime.now(UTC):
             raise ValidationError("Must be in the future.")
         return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
+class Day(fields.Date):
+    """A date, ``2026-11-21`` and no other form of it."""
+
+    def __init__(self, **options: Any) -> None:
+        said = "Not a date. Use YYYY-MM-DD."
+        super().__init__(format="iso", error_messages={**REQUIRED, "invalid": said}, **options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> date:
+        # By itself it takes weeks and what has no dashes, too.
+        if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        found: date = super()._deserialize(value, attr, data, **kwargs)
+        return found
+
+
+class Kilograms(fields.Float):
+    """A person's weight."""
+
+    # Wide enough for anybody alive, narrow enough to catch pounds in grams.
+    LIGHTEST, HEAVIEST = 20, 500
+
+    def __init__(self, **options: Any) -> None:
+        error = f"Must be from {self.LIGHTEST} to {self.HEAVIEST} kilograms."
+        super().__init__(
+            allow_nan=False,
+            validate=validate.Range(min=self.LIGHTEST, max=self.HEAVIEST, error=error),
+            error_messages={**REQUIRED, "invalid": "A valid number is required."},
+            **options,
+        )
 
 
 class Id(fields.Integer):

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.benchmarks import (
+    rows_boards,
     rows_comparing,
     rows_connections,
     rows_delivery,
@@ -34,6 +35,7 @@ WORKS = [
     *rows_comparing.WORKS,
     *rows_connections.WORKS,
     *rows_feed.WORKS,
+    *rows_boards.WORKS,
     *rows_writes.WORKS,
 ]
 

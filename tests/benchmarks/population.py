@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from store.store import Store, open_store
 from tests.benchmarks.runner import Bench
-from tests.support.population import CLOCK, Group, make_group
+from tests.support.population import CLOCK, Group, make_group, train
 
 T = TypeVar("T")
 
@@ -23,6 +23,21 @@ def group(bench: Bench, name: str, *, trainees: int, posts: int) -> Group:
         bench.shared[name] = _run(
             bench, lambda store: make_group(store, name, trainees=trainees, posts=posts)
         )
+    return bench.shared[name]
+
+
+def training_group(bench: Bench, trainees: int) -> Group:
+    """A group of this size who have trained for a year, made at the first call with this size."""
+    name = f"training {trainees}"
+    if name not in bench.shared:
+        bench.say(f"   making {name}: a year of training")
+
+        async def make(store: Store) -> Group:
+            made = await make_group(store, name, trainees=trainees, posts=0)
+            await train(store, made.trainees)
+            return made
+
+        bench.shared[name] = _run(bench, make)
     return bench.shared[name]
 
 

@@ -28,8 +28,8 @@ EVERYBODY = {
 }
 USERS = EVERYBODY - {NOBODY, ERASED, LOGGED_OUT}
 TRAINERS = {TRAINER, OTHER_TRAINER}
-GROUPED = {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE, ALONE, REMOVED}
 TRAINEES = {TRAINEE, OTHER_TRAINEE, ALONE, REMOVED}
+GROUPED = TRAINERS | TRAINEES
 MEMBERS = {TRAINER, TRAINEE}
 
 # (method, route): who gets past authentication, role and group. Everybody else hears 401, 403 or 404.
@@ -69,6 +69,12 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("GET", "/api/community/feed/{post_id}/comments/"): MEMBERS,
     ("POST", "/api/community/feed/{post_id}/comments/"): MEMBERS,
     ("DELETE", "/api/community/feed/{post_id}/comments/{comment_id}/"): {TRAINER},
+    ("GET", "/api/workouts/daily-logs/"): TRAINEES,
+    ("PUT", "/api/workouts/daily-logs/{date}/"): TRAINEES,
+    ("GET", "/api/community/leaderboard/"): GROUPED,
+    ("GET", "/api/trainer/leaderboard-settings/"): TRAINERS,
+    ("PUT", "/api/trainer/leaderboard-settings/"): TRAINERS,
+    ("PUT", "/api/users/profiles/leaderboard-opt-in/"): TRAINEES,
     ("GET", "/healthz"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/metrics"): EVERYBODY,
@@ -135,7 +141,7 @@ async def callers(groups: Groups, deps: Deps) -> dict[str, Person | None]:
 
 async def path_of(route: str, trainer: Person, groups: Groups) -> str:
     """The route's path to something new of the trainer's group."""
-    ids: dict[str, int] = {}
+    ids: dict[str, object] = {"date": "2026-01-31"}
     if "post_id" in route:
         ids["post_id"] = (await trainer.write())["id"]
     if "comment_id" in route:

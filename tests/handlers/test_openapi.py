@@ -154,8 +154,8 @@ def test_error_that_nobody_described_stops_the_build():
         document_of(get=declared(errors=(418,)))
 
 
-def test_path_parameters_are_ids_or_text():
-    operation = only_operation(document_of("/api/a/{thing_id}/logs/{date}/", get=declared()))
+def test_path_parameters_are_ids_dates_or_text():
+    operation = only_operation(document_of("/api/a/{thing_id}/logs/{date}/{name}/", get=declared()))
 
     assert operation["parameters"] == [
         {
@@ -164,7 +164,8 @@ def test_path_parameters_are_ids_or_text():
             "required": True,
             "schema": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
         },
-        {"in": "path", "name": "date", "required": True, "schema": {"type": "string"}},
+        {"in": "path", "name": "date", "required": True, "schema": {"type": "string", "format": "date"}},
+        {"in": "path", "name": "name", "required": True, "schema": {"type": "string"}},
     ]
 
 

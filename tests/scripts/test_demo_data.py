@@ -6,6 +6,7 @@ Filling it takes some seconds, so that one test sees all that is to be seen of i
 import asyncio
 import dataclasses
 import secrets
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,10 @@ from typing import Any, cast
 import pytest
 
 from community.demo import fill_if_empty
-from community.demo_plan import GroupPlan, PlannedPost, make_plan
+from community.demo_plan import QUIET, GroupPlan, PlannedPost, make_plan
+from community.demo_training import NEWS, STREAKS
+from community.demo_words import load_words
+from community.leaderboards import scores
 from config.deps import Deps
 from scripts import demo_data, recount
 from store.markers import Markers
@@ -57,18 +61,21 @@ async def test_demo_data_is_whole_when_it_was_interrupted_again_and_again(
     told = outcome(filled)
     assert told["filled"]
     assert [len(trainees) for trainees in told["accounts"].values()] == [19, 11]
-    for group in make_plan(begun_at):
+    for group, cast_of_it in zip(make_plan(begun_at), load_words().casts, strict=True):
         await assert_as_planned(own_deps.store, group)
+        streaks = await streaks_of(own_deps.store, group, begun_at - QUIET)
+        assert streaks == [each for each in STREAKS[: len(cast_of_it.trainees)] if each]
+        assert len(streaks) > len(set(streaks))  # a tie
     recounted = await asyncio.to_thread(command, recount.main, *options, "--json")
     assert recounted.exit_code == 0, recounted.output
-    assert outcome(recounted) == {"ok": True, "miscounts": [], "gaps": [], "fixed": 0}
+    assert outcome(recounted) == {"ok": True, "miscounts": [], "summaries": [], "gaps": [], "fixed": 0}
 
     # Complete: whatever people do from now on is left alone.
     await own_deps.store.database.table("posts").delete({})
     refused = await asyncio.to_thread(command, demo_data.main, *options)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "not empty" in refused.stderr
-    assert await own_deps.store.database.raw["posts"].count_documents({}) == 199
+    assert await own_deps.store.database.raw["posts"].count_documents({}) == 199 + 2 * NEWS
 
 
 async def interrupted(deps: Deps, said: list[str], **parts: object) -> None:
@@ -83,6 +90,13 @@ async def take_away_the_last_to_join(store: Store, group: GroupPlan) -> None:
     await store.database.raw["invites"].update_one({"_id": group.invite_id}, {"$inc": {"uses": -len(late)}})
 
 
+async def streaks_of(store: Store, group: GroupPlan, now: datetime) -> list[int]:
+    """Give the streaks on the group's board, the longest first."""
+    board = await store.training.board(group.trainer.id)
+    found = scores(board.contenders, "current_streak", "weekly", now)
+    return sorted((value for value, _ in found), reverse=True)
+
+
 async def assert_as_planned(store: Store, group: GroupPlan) -> None:
     people = {person.id: person for person in (group.trainer, *group.trainees)}
     users = await store.users.some(list(people))
@@ -95,9 +109,14 @@ async def assert_as_planned(store: Store, group: GroupPlan) -> None:
     room = await store.events.head(group.trainer.id)
     assert room is not None
     facts = await store.events.after(room, 0, limit=10_000)
-    assert [(fact.seq, fact.comment_id or fact.post_id, fact.at) for fact in facts] == [
+    planned = len(group.entries)
+    assert [(fact.seq, fact.comment_id or fact.post_id, fact.at) for fact in facts[:planned]] == [
         (seq, entry.id, entry.at) for seq, entry in enumerate(group.entries, 1)
     ]
+    news = await store.posts.some([fact.post_id for fact in facts[planned:]])
+    assert [(each.post_type, each.content) for each in news.values()] == [
+        ("workout_completed", "Completed today's workout!")
+    ] * NEWS
     for entry in group.entries:
         if isinstance(entry, PlannedPost):
             post = posts[entry.id]

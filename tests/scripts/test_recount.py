@@ -43,7 +43,7 @@ def run_recount(run_script: Run, demo_uri: str, tmp_path: Path) -> Callable[...,
 def test_recount_says_that_all_is_right(run_recount: Callable[..., Result]) -> None:
     told = run_recount("--json")
     assert told.exit_code == 0, told.output
-    assert outcome(told) == {"ok": True, "miscounts": [], "gaps": [], "fixed": 0}
+    assert outcome(told) == {"ok": True, "miscounts": [], "summaries": [], "gaps": [], "fixed": 0}
     assert "no event log has a hole" in run_recount().stdout
 
 
@@ -61,7 +61,7 @@ def test_recount_shows_what_differs_and_mends_it_when_told_to(
     }
     told = run_recount("--json")
     assert told.exit_code == 1
-    assert outcome(told) == {"ok": False, "miscounts": [wrong], "gaps": [], "fixed": 0}
+    assert outcome(told) == {"ok": False, "miscounts": [wrong], "summaries": [], "gaps": [], "fixed": 0}
     shown = run_recount()
     assert shown.exit_code == 1
     assert str(post["_id"]) in shown.stdout
@@ -71,6 +71,19 @@ def test_recount_shows_what_differs_and_mends_it_when_told_to(
     assert mended.exit_code == 0, mended.output
     assert "1 count set right" in mended.stdout
     assert posts.find_one({"_id": post["_id"]})["comment_count"] == post["comment_count"]
+
+
+def test_recount_shows_and_mends_a_wrong_summary(run_recount: Callable[..., Result], database: Any) -> None:
+    users = database["users"]
+    trainee = users.find_one({"role": "TRAINEE"})
+    users.update_one({"_id": trainee["_id"]}, {"$set": {"training.latest_weight_kg": 1.0}})
+    wrong = {"user_id": trainee["_id"], "fields": ["latest_weight_kg"]}
+    told = run_recount("--json")
+    assert told.exit_code == 1
+    assert outcome(told)["summaries"] == [wrong]
+    assert f"training of user {trainee['_id']}: wrong in latest_weight_kg" in run_recount().stdout
+    assert "1 count set right" in run_recount("--fix").stdout
+    assert users.find_one({"_id": trainee["_id"]}).get("training") != {"latest_weight_kg": 1.0}
 
 
 def test_recount_tells_of_a_hole_in_an_event_log(run_recount: Callable[..., Result], database: Any) -> None:

@@ -163,6 +163,25 @@ async def test_writers_at_once_on_two_instances_leave_one_entry_and_a_true_summa
     assert [each for each in await store.recount.gaps() if each[0] == user.community_id] == []
 
 
+async def test_board_shows_everybody_what_they_wrote_before_they_asked(store: Store) -> None:
+    first = await trainee_of_a_group(store)
+    assert first.community_id is not None
+    trainer_id = first.community_id
+    code = secrets.token_hex(8)
+    await store.invites.add(trainer_id=trainer_id, code=code, expires_at=None, max_uses=None)
+    people = [first, *[await person(store, "TRAINEE", invite_code=code) for _ in range(4)]]
+
+    async def train_and_look(user: User) -> None:
+        for ago in range(4):
+            on = DAY - timedelta(ago)
+            await put(store, user, TRAINED, on)
+            board = await store.training.board(trainer_id)
+            (own,) = [each for each in board.contenders if each.user_id == user.id]
+            assert on.toordinal() in own.workouts
+
+    await asyncio.gather(*map(train_and_look, people))
+
+
 async def test_s44_erasing_a_person_erases_logs_and_summary_whoever_logs_meanwhile(
     store: Store, mongo_uri: str, clock: FakeClock
 ) -> None:

@@ -1,8 +1,9 @@
 """Every list uses its index: keys examined at most twice the rows returned, whatever else is in the collection."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +45,11 @@ async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
         await raw["users"].insert_many(
             {"_id": group * 1000 + number, "parent_trainer": group, "role": "TRAINEE",
              "email_key": f"{group}-{number}@x"}
+            for group, number in groups
+        )  # fmt: skip
+        await raw["daily_logs"].insert_many(
+            {"_id": {"user_id": group, "date": str(date(2026, 1, 1) + timedelta(days=number))},
+             "created_at": now, "updated_at": now}
             for group, number in groups
         )  # fmt: skip
         await raw["invites"].insert_many(
@@ -103,6 +109,11 @@ LISTS = {
         OWN, PageRequest(20, Cursor(PINNED + 42))
     ),
     "announcements, back": lambda s: s.announcements.page(OWN, PageRequest(20, Cursor(290, backwards=True))),
+    "logs": lambda s: s.daily_logs.page(OWN, date.min, date.max, PageRequest()),
+    "logs, deep": lambda s: s.daily_logs.page(
+        OWN, date(2026, 1, 9), date(2026, 10, 1), PageRequest(50, Cursor(date(2026, 9, 1).toordinal()))
+    ),
+    "leaderboard": lambda s: s.training.board(OWN),
     "log-in": lambda s: s.users.by_email("1-7@X"),
 }
 
@@ -177,6 +188,11 @@ async def test_unread_announcements_are_counted_in_the_index_alone(store: Store)
     (read,) = await profile(store, store.announcements.unread(OWN, 250))
     assert read["docsExamined"] == 0
     assert read["keysExamined"] <= 49 + 1
+
+
+async def test_board_is_read_once_for_all_who_ask_at_once(store: Store) -> None:
+    reads = await profile(store, asyncio.gather(*(store.training.board(OWN) for _ in range(20))))
+    assert len(reads) == 1
 
 
 async def test_indexes_are_left_alone_when_applied_again(store: Store) -> None:

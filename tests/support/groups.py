@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from config.deps import Deps
@@ -27,11 +28,11 @@ class Person:
     async def post(self, path: str, body: object = None, **options: Any) -> Any:
         return await self.api.post(path, body, token=self.token, **options)
 
-    async def put(self, path: str, body: object = None, **options: Any) -> Any:
-        return await self.api.put(path, body, token=self.token, **options)
-
     async def patch(self, path: str, body: object = None, **options: Any) -> Any:
         return await self.api.patch(path, body, token=self.token, **options)
+
+    async def put(self, path: str, body: object = None, **options: Any) -> Any:
+        return await self.api.put(path, body, token=self.token, **options)
 
     async def delete(self, path: str, body: object = None, **options: Any) -> Any:
         return await self.api.delete(path, body, token=self.token, **options)
@@ -54,6 +55,13 @@ class Person:
         """Toggle a reaction and give the answer."""
         answer = await self.post(f"/api/community/feed/{post_id}/react/", {"reaction_type": reaction_type})
         assert answer.status == 200, answer.body
+        found: dict[str, Any] = answer.json
+        return found
+
+    async def log(self, on: date, **fields: object) -> dict[str, Any]:
+        """Write the log of a day, a workout if nothing else is said, and give it."""
+        answer = await self.put(f"/api/workouts/daily-logs/{on}/", fields or {"workout_data": {}})
+        assert answer.status in {200, 201}, answer.body
         found: dict[str, Any] = answer.json
         return found
 

@@ -3,17 +3,22 @@ It writes through the store, so that documents look as the server makes them; th
 """
 
 import itertools
+import random
 import secrets
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pymongo import UpdateOne
+
 from community.tokens import ACCESS_FOR, REFRESH_FOR, Tokens
 from config.clock import SystemClock
+from store.day_set import DaySet
 from store.ids import first_id_at
 from store.records import TRAINEE, TRAINER
 from store.store import Store
+from store.training import TrainingSummary
 
 # Known to the server by its environment, so that members need not log in one by one at 20 ms a password.
 JWT_SECRET = "benchmarks-only: 0123456789 abcdefghij"
@@ -191,3 +196,21 @@ async def _react(store: Store, member: Member, post_ids: list[int]) -> None:
     posts = await store.posts.some(post_ids)
     for post in posts.values():
         await store.reactions.toggle(post, member.user_id, "fire")
+
+
+async def train(store: Store, members: list[Member]) -> None:
+    """A year of training up to today for each, four days a week or so, and names to tell them by.
+
+    Only what boards are made of: the summaries, without the logs behind them.
+    """
+    rng = random.Random(len(members))
+    today = CLOCK.now().toordinal()
+    changes = []
+    for number, member in enumerate(members):
+        days = {today - ago for ago in range(365) if ago < number % 40 or rng.random() < 4 / 7}
+        summary = TrainingSummary(
+            workouts=DaySet.of(days), nutrition=DaySet.of(days), weights=DaySet.of(days)
+        )
+        names = {"first_name": f"Ana {number % 200}", "last_name": f"Ferreira {number}"}
+        changes.append(UpdateOne({"_id": member.user_id}, {"$set": {**summary.fields(), **names}}))
+    await store.database.raw["users"].bulk_write(changes)
