@@ -17,7 +17,7 @@ from config.deps import Deps
 from store.records import User
 
 # How many days in a row the first of each group have trained up to today: a tie at the second place, and at the fifth.
-STREAKS = (12, 9, 9, 6, 4, 4, 2, 1, 0, 0)
+STREAKS = (12, 9, 9, 6, 4, 4, 2, 0)
 # How often they trained before.
 HABIT = 0.5
 # Whose workout of today shows in the feed. More would leave little room for what people say.
@@ -57,10 +57,9 @@ def _logs(person: Person, streak: int, ends_at: datetime, *, is_news: bool) -> I
     for ago in range(DAYS):
         on = today - timedelta(days=ago)
         hour = rng.uniform(7, 20)
-        trains = ago < streak or (ago > streak and rng.random() < HABIT)
-        fields: dict[str, object] = {}
-        if trains:
-            fields["workout_data"] = _workout(rng)
+        if ago >= streak and (ago == streak or rng.random() > HABIT):
+            continue
+        fields: dict[str, object] = {"workout_data": _workout(rng)}
         if ago % 3 == 0:
             fields["nutrition_data"] = _text(
                 {"meals": rng.sample(MEALS, 2), "kcal": rng.randrange(1800, 2900, 50)}
@@ -69,9 +68,8 @@ def _logs(person: Person, streak: int, ends_at: datetime, *, is_news: bool) -> I
             fields["weight_kg"] = round(weight + ago * 0.04, 1)
         start = datetime.combine(on, time(), person.zone)
         at = min((start + timedelta(hours=hour)).astimezone(ends_at.tzinfo), ends_at)
-        if fields and at > person.joined_at:
-            news = is_news and ago == 0 and trains
-            yield PlannedLog(at=at, by=person, on=on, fields=fields, is_news=news)
+        if at > person.joined_at:
+            yield PlannedLog(at=at, by=person, on=on, fields=fields, is_news=is_news and ago == 0)
 
 
 def _workout(rng: random.Random) -> str:
