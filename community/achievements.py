@@ -33,10 +33,10 @@ async def seed(store: Store) -> None:
     await store.achievements.seed(SEEDS)
 
 
-async def check(deps: Deps, user_id: int) -> None:
+async def check(deps: Deps, user_id: int, *, tells: bool = True) -> None:
     """Award what somebody has earned since their progress was last looked at. Never fails who caused it.
 
-    Where the database does not answer, their mark stays and a later check finds it.
+    Unless it ``tells``, no award makes an entry in the feed: for what is written as of long ago. Where the database does not answer, their mark stays and a later check finds it.
     """
     try:
         standing = await deps.store.achievements.standing(user_id)
@@ -44,7 +44,7 @@ async def check(deps: Deps, user_id: int) -> None:
         if standing is None or standing.due is None:
             return
         for achievement in await _earned(deps, standing):
-            await _award(deps, standing.user, achievement)
+            await _award(deps, standing.user, achievement, tells=tells)
         await deps.store.achievements.looked_at(user_id, standing.due)
     except Gone:
         pass  # the account has just ended, and its mark with it
@@ -71,9 +71,10 @@ async def _earned(deps: Deps, standing: Standing) -> list[Achievement]:
     ]
 
 
-async def _award(deps: Deps, user: User, achievement: Achievement) -> None:
+async def _award(deps: Deps, user: User, achievement: Achievement, *, tells: bool = True) -> None:
     """Award an achievement, and tell of it; all that follows an award follows here, once. Raises ``Gone``."""
-    awarded = await deps.store.achievements.award(user.id, achievement.id, partial(entry_of, achievement))
+    entry = partial(entry_of, achievement) if tells else _nothing
+    awarded = await deps.store.achievements.award(user.id, achievement.id, entry)
     if awarded is None:
         return
     if awarded.post is not None and awarded.fact is not None:
@@ -86,6 +87,10 @@ def entry_of(achievement: Achievement, user: User) -> str | None:
     if not user.auto_post_workouts or not is_told(achievement):
         return None
     return f"Earned an achievement: {achievement.name}!"
+
+
+def _nothing(_user: User) -> None:
+    """What the feed says of an award that is not told."""
 
 
 async def list_achievements(deps: Deps, actor: Actor) -> list[present.Json]:
