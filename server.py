@@ -18,6 +18,7 @@ import click
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
+from community.achievements import seed
 from community.demo import fill_if_empty, log_ins
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
@@ -78,6 +79,7 @@ async def open_deps(
     async with AsyncExitStack() as stack:
         uri = settings.mongodb_uri or await _embedded(settings.data_dir, stack)
         store = await stack.enter_async_context(open_store(uri, clock))
+        await seed(store)
         people = People(store.users, clock)
         actors = Actors(store.sessions, clock)
         broker = RedisBroker(settings.redis_url, metrics=metrics) if settings.redis_url else LocalBroker()

@@ -1,6 +1,6 @@
 """Comments of a post: reading, writing, deleting."""
 
-from community import present
+from community import achievements, present
 from community.access import deletable_comment, readable_post
 from community.actor import Actor
 from community.errors import NotFound
@@ -26,6 +26,7 @@ async def create_comment(
     """Write a comment and give it; the group's open feeds show it at once. Raises ``NotFound``, ``Forbidden``."""
     post = await readable_post(deps, actor, post_id)
     by = await deps.people.author(actor.id)
+    is_first = not actor.user.has_commented
     try:
         comment, fact = await deps.store.comments.add(
             community_id=post.community_id,
@@ -33,12 +34,15 @@ async def create_comment(
             author_id=actor.id,
             content=content,
             comment_id=reserved_id,
+            is_first=is_first,
         )
     except Gone as error:
         raise NotFound("Post not found.") from error
     shown = present.comment(comment, by)
     if fact is not None:
         deps.realtime.publish(comment_added(fact, shown))
+    if is_first:
+        await achievements.check(deps, actor.id)
     return shown
 
 

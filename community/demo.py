@@ -10,14 +10,24 @@ touched again, whatever people delete.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from community.accounts import register
+from community.achievements import check
 from community.actor import Actor
+from community.announcements import create_announcement, mark_read
 from community.comments import create_comment
-from community.demo_plan import GroupPlan, Person, PlannedComment, PlannedPost, PlannedReaction, make_plan
+from community.demo_plan import (
+    GroupPlan,
+    Person,
+    PlannedAnnouncement,
+    PlannedComment,
+    PlannedPost,
+    PlannedReaction,
+    make_plan,
+)
 from community.demo_training import PlannedLog, plan_training, write_log
 from community.demo_words import address_of, load_words
 from community.invites import create_invite
@@ -136,9 +146,9 @@ def _with(deps: Deps, clock: Clock) -> Deps:
 
 
 async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> None:
-    """Write one group: people, then posts and comments in their order, and beside them reactions and training.
+    """Write one group: people, announcements, posts and comments in their order, and beside them the reactions.
 
-    Workouts that show in the feed come after all that is planned for it.
+    Training comes after all that is planned for the feed, and last what shows there.
     """
     actors = await _join(deps, group)
     written = {post.id: asyncio.Event() for post, _ in group.reactions}
@@ -151,6 +161,7 @@ async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> Non
         for entry in group.entries:
             clock.forward_to(entry.at)
             await _write(then, actors[entry.author.id], entry)
+            actors[entry.author.id] = _having_written(actors[entry.author.id], entry)
             if isinstance(entry, PlannedPost):
                 written[entry.id].set()
 
@@ -169,7 +180,11 @@ async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> Non
                 clock.forward_to(log.at)
                 await write_log(then, actors[log.by.id], log)
 
-    await _all([write(), train(news=False), *(react() for _ in range(AT_ONCE))])
+    await _announce(deps, group, actors)
+    await _all([write(), *(react() for _ in range(AT_ONCE))])
+    await train(news=False)
+    for user_id in actors:  # whom an interrupted fill had not come to look at
+        await check(deps, user_id, tells=False)
     await train(news=True)
 
 
@@ -221,6 +236,39 @@ async def _write(deps: Deps, actor: Actor, entry: PlannedPost | PlannedComment) 
         )
     else:
         await create_comment(deps, actor, post_id=entry.post.id, content=entry.text, reserved_id=entry.id)
+
+
+def _having_written(actor: Actor, entry: PlannedPost | PlannedComment) -> Actor:
+    """The same actor, who needs not be looked at again for a first post or comment."""
+    posted, commented = isinstance(entry, PlannedPost), isinstance(entry, PlannedComment)
+    user = actor.user
+    noted = replace(user, has_posted=user.has_posted or posted, has_commented=user.has_commented or commented)
+    return replace(actor, user=noted)
+
+
+async def _announce(deps: Deps, group: GroupPlan, actors: Mapping[int, Actor]) -> None:
+    """Announce what the trainer announces. Before the last of it the trainees read all, so that one is unread."""
+    *earlier, last = group.announcements
+    if await deps.store.announcements.get(last.id) is not None:
+        return
+    for planned in earlier:
+        await _announce_one(deps, actors[group.trainer.id], planned)
+    for person in group.trainees:
+        await mark_read(_at(deps, last.at), actors[person.id])
+    await _announce_one(deps, actors[group.trainer.id], last)
+
+
+async def _announce_one(deps: Deps, trainer: Actor, planned: PlannedAnnouncement) -> None:
+    notice = planned.notice
+    await create_announcement(
+        _at(deps, planned.at),
+        trainer,
+        title=notice.title,
+        body=notice.body,
+        content_format="markdown",
+        is_pinned=notice.is_pinned,
+        reserved_id=planned.id,
+    )
 
 
 async def _react(deps: Deps, actor: Actor, post: PlannedPost, reaction: PlannedReaction) -> None:

@@ -5,13 +5,13 @@ The words come from ``community.demo_words``; putting the plan into a database i
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter
 from zoneinfo import ZoneInfo
 
-from community.demo_words import Cast, Saying, Topic, Words, address_of, load_words
+from community.demo_words import Cast, Notice, Saying, Topic, Words, address_of, load_words
 from store.ids import RANDOM_BITS, first_id_at
 from store.records import REACTION_TYPES, TRAINEE, TRAINER
 
@@ -79,8 +79,15 @@ class PlannedReaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedAnnouncement:
+    at: datetime
+    notice: Notice
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupPlan:
-    """One group. ``entries`` are in the order in which they happen, with ids that grow."""
+    """One group. ``entries`` are in the order in which they happen, with ids that grow; so are ``announcements``."""
 
     trainer: Person
     invite_id: int
@@ -88,6 +95,7 @@ class GroupPlan:
     trainees: tuple[Person, ...]
     entries: tuple[PlannedPost | PlannedComment, ...]
     reactions: tuple[tuple[PlannedPost, tuple[PlannedReaction, ...]], ...]
+    announcements: tuple[PlannedAnnouncement, ...]
 
 
 def make_plan(ends_at: datetime) -> tuple[GroupPlan, ...]:
@@ -135,6 +143,7 @@ class _Planner:
             trainees=self._trainees,
             entries=tuple(entries),
             reactions=reactions,
+            announcements=tuple(self._announcements()),
         )
 
     # People
@@ -243,6 +252,12 @@ class _Planner:
             if at < self._ends_at and not new and all(abs(at - other) > APART for other in own):
                 return at
         return None
+
+    def _announcements(self) -> Iterator[PlannedAnnouncement]:
+        for notice in self._words.notices:
+            if notice.trainer == self._cast.trainer:
+                at = self._local(self._today - timedelta(days=notice.days_ago), notice.hour)
+                yield PlannedAnnouncement(at=at, notice=notice, id=self._id(at))
 
     # Answers
 

@@ -61,11 +61,24 @@ class Cast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a trainer announces, always in markdown; ``hour`` is local."""
+
+    trainer: str
+    title: str
+    body: str
+    days_ago: int
+    hour: float
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     casts: tuple[Cast, ...]
     topics: Mapping[str, Topic]
     plans: tuple[Saying, ...]  # the trainers', in their order
     essays: tuple[tuple[str, Saying], ...]  # topic -> longer posts of trainees
+    notices: tuple[Notice, ...]
     slots: Mapping[str, list[str]]
 
     def filled(self, text: str, rng: random.Random) -> str:
@@ -88,6 +101,7 @@ def load_words() -> Words:
         topics={each["name"]: _topic(each) for each in raw["topic"]},
         plans=tuple(_markdown(each) for each in raw["plan"]),
         essays=tuple((each["topic"], _markdown(each)) for each in raw["essay"]),
+        notices=tuple(Notice(**{**each, "body": each["body"].strip()}) for each in raw["announcement"]),
         slots=raw["slots"],
     )
 

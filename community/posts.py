@@ -1,6 +1,6 @@
 """Posts: the group's feed, one post, writing and deleting."""
 
-from community import present
+from community import achievements, present
 from community.access import deletable_post, own_community, readable_post
 from community.actor import Actor
 from community.errors import NotFound
@@ -49,17 +49,21 @@ async def create_post(
     """Write a post and give it; the group's open feeds show it at once. Raises ``NoGroup``."""
     community_id = own_community(actor)
     by = await deps.people.author(actor.id)
+    is_first = not actor.user.has_posted
     post, fact = await deps.store.posts.add(
         community_id=community_id,
         author_id=actor.id,
         content=content,
         content_format=content_format,
         post_id=reserved_id,
+        is_first=is_first,
     )
     if fact is None:
         return await _shown(deps, actor, post)
     shown = present.post(post, by, ())
     deps.realtime.publish(post_created(fact, shown))
+    if is_first:
+        await achievements.check(deps, actor.id)
     return shown
 
 

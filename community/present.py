@@ -9,6 +9,7 @@ from datetime import datetime
 
 import orjson
 
+from store.achievements import Achievement, Award
 from store.daily_logs import DailyLog
 from store.records import Announcement, Comment, DeviceToken, Invite, Post, Reaction, User
 from store.training import Contender
@@ -167,4 +168,18 @@ def leaderboard_entry(of: Contender, *, rank: int, value: int) -> Json:
         "last_name": of.last_name,
         "profile_image": None,
         "value": value,
+    }
+
+
+def achievement(record: Achievement, award: Award | None, progress: float) -> Json:
+    """Give an achievement as somebody sees it who has earned it, if there is an award, or come so far."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "description": record.description,
+        "criteria_type": record.metric,
+        "criteria_value": record.threshold,
+        "earned": award is not None,
+        "earned_at": None if award is None else timestamp(award.earned_at),
+        "progress": progress if award is None else 1.0,
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from community import present
+from community import achievements, present
 from community.actor import Actor
 from community.errors import Invalid, NotFound
 from community.facts import post_created, post_deleted
@@ -45,6 +45,7 @@ async def put_log(deps: Deps, actor: Actor, *, on: date, changes: Mapping[str, o
         deps.realtime.publish(post_created(written.fact, present.post(written.post, by, ())))
     elif written.fact is not None:
         deps.realtime.publish(post_deleted(written.fact))
+    await achievements.check(deps, actor.id)
     return written
 
 

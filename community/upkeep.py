@@ -1,4 +1,4 @@
-"""What is done by itself now and then: forgetting facts of the event log that nobody will ask for again.
+"""What is done by itself at the start and now and then: finishing what crashes left, forgetting old facts.
 
 Every instance does it; doing it twice, or at once, is harmless.
 """
@@ -8,6 +8,7 @@ import logging
 import random
 from datetime import timedelta
 
+from community.achievements import finish_checks
 from config.deps import Deps
 from store.errors import StoreUnavailable
 
@@ -19,8 +20,17 @@ log = logging.getLogger("cohort.upkeep")
 
 
 async def keep_up(deps: Deps) -> None:
-    """Forget old facts every hour, at an uneven beat so that instances do not meet; ends when cancelled."""
+    """Finish checks for achievements at once and every hour, and forget old facts every hour; ends when cancelled.
+
+    The beat is uneven, so that instances do not meet.
+    """
     while True:
+        try:
+            finished = await finish_checks(deps)
+        except StoreUnavailable as error:
+            log.warning("upkeep: the database did not answer: %s", error)
+        else:
+            log.info("upkeep: finished %d checks for achievements", finished)
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - a beat, no secret
         try:
             forgotten = await deps.store.events.forget(kept=KEPT_FACTS, kept_for=KEPT_FOR)

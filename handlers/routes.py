@@ -12,7 +12,18 @@ import orjson
 from tornado.web import Application, RequestHandler
 
 from config.deps import Deps
-from handlers import accounts, announcements, auth, devices, docs_page, feed, operators, trainers, training
+from handlers import (
+    accounts,
+    achievements,
+    announcements,
+    auth,
+    devices,
+    docs_page,
+    feed,
+    operators,
+    trainers,
+    training,
+)
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.endpoint import Route, check
 from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
@@ -47,6 +58,10 @@ ROUTES: Sequence[Route] = (
     Route("/api/community/announcements/", announcements.ReceivedAnnouncementsHandler, "announcements"),
     Route("/api/community/announcements/unread-count/", announcements.UnreadCountHandler, "unread_count"),
     Route("/api/community/announcements/mark-read/", announcements.MarkReadHandler, "mark_read"),
+    Route("/api/community/achievements/", achievements.AchievementsHandler, "achievements"),
+    Route(
+        "/api/community/achievements/recent/", achievements.RecentAchievementsHandler, "recent_achievements"
+    ),
     Route("/api/community/feed/", feed.FeedHandler, "feed"),
     Route("/api/community/feed/{post_id}/", feed.PostHandler, "post"),
     Route("/api/community/feed/{post_id}/react/", feed.ReactHandler, "react"),

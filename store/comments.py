@@ -7,6 +7,7 @@ recount. Who may comment is decided elsewhere.
 from operator import attrgetter
 
 from config.clock import Clock
+from store.changes_due import look_due
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -24,6 +25,7 @@ class Comments:
         self._clock = clock
         self._posts = database.table("posts")
         self._comments = database.table("comments")
+        self._users = database.table("users")
 
     async def get(self, post_id: int, comment_id: int) -> Comment | None:
         """Give the comment if it belongs to that post."""
@@ -43,10 +45,18 @@ class Comments:
         )
 
     async def add(
-        self, *, community_id: int, post_id: int, author_id: int, content: str, comment_id: int | None = None
+        self,
+        *,
+        community_id: int,
+        post_id: int,
+        author_id: int,
+        content: str,
+        comment_id: int | None = None,
+        is_first: bool = False,
     ) -> tuple[Comment, FactRecord | None]:
         """Add a comment, raise its post's count and number the fact. Atomic.
 
+        With ``is_first`` it is noted that its author has commented.
         ``comment_id`` is an id reserved by an earlier try: what that try wrote is given, without a fact.
         Raises ``Gone`` when the post has been deleted meanwhile.
         """
@@ -62,6 +72,9 @@ class Comments:
             }
             await self._comments.insert(document, session=session)
             count = await self._count(post_id, 1, session)
+            if is_first:
+                noted = {"$set": {"has_commented": True, **look_due()}}
+                await self._users.update({"_id": author_id, "is_active": True}, noted, session=session)
             comment = Comment.of(document)
             return comment, _draft(COMMENT_ADDED, comment, count)
 

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from functools import partial
 
 from config.clock import Clock
+from store.changes_due import look_due
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -182,7 +183,7 @@ class DailyLogs:
         # Counted up, so that it is a change in any case: whoever writes or erases this person at once must wait.
         await self._users.update(
             {"_id": change.user_id},
-            {"$set": summary.fields(), "$inc": {"training.version": 1}},
+            {"$set": {**summary.fields(), **look_due()}, "$inc": {"training.version": 1}},
             session=session,
         )
         return LogWritten(log=log, is_new=plan.before is None, post=post), draft

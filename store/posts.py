@@ -6,6 +6,7 @@ Each change of a post is one transaction with its fact in the room's log. Who ma
 from operator import attrgetter
 
 from config.clock import Clock
+from store.changes_due import look_due
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -14,7 +15,7 @@ from store.pages import Page, PageRequest, read_page
 from store.records import NO_REACTIONS, FactDraft, FactRecord, Post
 
 POST_CREATED, POST_DELETED = "new_post", "post_deleted"
-TEXT, WORKOUT_COMPLETED = "text", "workout_completed"
+TEXT, WORKOUT_COMPLETED, ACHIEVEMENT = "text", "workout_completed", "achievement"
 
 
 class Posts:
@@ -25,6 +26,7 @@ class Posts:
         self._posts = database.table("posts")
         self._comments = database.table("comments")
         self._reactions = database.table("reactions")
+        self._users = database.table("users")
 
     async def get(self, post_id: int, *, session: Session | None = None) -> Post | None:
         document = await self._posts.get({"_id": post_id}, session=session)
@@ -50,8 +52,9 @@ class Posts:
         content: str,
         content_format: str,
         post_id: int | None = None,
+        is_first: bool = False,
     ) -> tuple[Post, FactRecord | None]:
-        """Add a post and its fact. Atomic.
+        """Add a post and its fact; with ``is_first`` it is noted that its author has posted. Atomic.
 
         With ``post_id``, an id reserved by an earlier try, a post that this try already wrote is given as it
         is, without a fact. Raises ``Gone`` where the room does not exist.
@@ -67,6 +70,9 @@ class Posts:
                 post_id=post_id,
                 session=session,
             )
+            if is_first:
+                noted = {"$set": {"has_posted": True, **look_due()}}
+                await self._users.update({"_id": author_id, "is_active": True}, noted, session=session)
             return post, FactDraft(kind=POST_CREATED, post_id=post.id, author_id=author_id)
 
         while True:

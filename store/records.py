@@ -35,6 +35,8 @@ class User:
     auto_post_workouts: bool
     goal_weight_kg: float | None
     leaderboard_opt_in: bool
+    has_posted: bool
+    has_commented: bool
     is_active: bool
     joined_group_at: datetime | None
     created_at: datetime
@@ -61,6 +63,8 @@ class User:
             auto_post_workouts=get("auto_post_workouts", True),
             goal_weight_kg=get("goal_weight_kg"),
             leaderboard_opt_in=get("leaderboard_opt_in", True),
+            has_posted=get("has_posted", False),
+            has_commented=get("has_commented", False),
             is_active=get("is_active", True),
             joined_group_at=get("joined_group_at"),
             created_at=get("created_at", EPOCH),

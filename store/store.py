@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from config.clock import Clock
+from store.achievements import Achievements
 from store.announcements import Announcements
 from store.comments import Comments
 from store.controls import Controls
@@ -49,6 +50,7 @@ class Store:
         self.reactions = Reactions(database, ids, clock)
         self.daily_logs = DailyLogs(database, self.events, self.posts, clock)
         self.training = Training(database)
+        self.achievements = Achievements(database, self.events, self.posts, ids, clock)
         self.announcements = Announcements(database, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
         self.recount = Recount(database)

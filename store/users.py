@@ -21,7 +21,7 @@ from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, User
 PERSONAL_FIELDS = (
     "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
     "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
-    "announcements_read",
+    "announcements_read", "has_posted", "has_commented", "achievements_due", "achievements_earned",
 )  # fmt: skip
 # What leaving a group changes of a trainee.
 NO_GROUP = {
@@ -59,6 +59,7 @@ class Users:
         self._daily_logs = database.table("daily_logs")
         self._announcements = database.table("announcements")
         self._device_tokens = database.table("device_tokens")
+        self._awards = database.table("awards")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -229,7 +230,7 @@ class Users:
                 },
                 session=session,
             )
-            for table in (self._sessions, self._resets, self._idempotency, self._device_tokens):
+            for table in (self._sessions, self._resets, self._idempotency, self._device_tokens, self._awards):
                 await table.delete_many({"user_id": user.id}, session=session)
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
             if user.role == TRAINER:

@@ -1,6 +1,7 @@
 """The table of scenarios; each is in a module of its own."""
 
 from tests.chaos import (
+    awards,
     counters,
     drain,
     feed_model,
@@ -22,6 +23,7 @@ _ALL = (
     revoke_live.SCENARIO,
     mongod_kill.SCENARIO,
     counters.SCENARIO,
+    awards.SCENARIO,
     loop_lag.SCENARIO,
     ws_fuzz.SCENARIO,
     *drain.SCENARIOS,

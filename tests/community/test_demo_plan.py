@@ -94,6 +94,17 @@ def test_ids_are_unique_across_groups(ends_at: datetime) -> None:
     assert len(set(entries)) == len(entries)
 
 
+@pytest.mark.parametrize("ends_at", ENDS)
+def test_announcements_are_made_in_order_and_before_the_end(ends_at: datetime) -> None:
+    for group in make_plan(ends_at):
+        times = [planned.at for planned in group.announcements]
+        assert times == sorted(times)
+        assert group.trainer.joined_at < times[0]
+        assert times[-1] < ends_at
+        assert group.announcements[0].notice.is_pinned
+        assert all(len(planned.notice.title) <= 200 for planned in group.announcements)
+
+
 def test_activity_differs_from_person_to_person() -> None:
     group = plan(ENDS[0])[0]
     counts = sorted(sum(post.author is person for post in posts_of(group)) for person in group.trainees)

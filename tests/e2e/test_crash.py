@@ -109,8 +109,22 @@ class Scene:
 
         return happened
 
-    async def write_post(self, key: str | None = None) -> Request:
+    async def old_hand(self) -> Person:
+        """A trainer who has posted and commented before, so that it is no achievement any more."""
         trainer = await self.groups.trainer()
+        post = await trainer.write()
+        await trainer.comment(post["id"])
+        await trainer.delete(f"{FEED}{post['id']}/")
+        return trainer
+
+    async def write_first_post(self) -> Request:
+        """The award comes after it: whoever dies in between leaves it to the next start."""
+        trainer = await self.groups.trainer()
+        happened = self.exists("posts", community_id=trainer.id)
+        return Request(by=trainer, path=FEED, body={"content": "First."}, happened=happened)
+
+    async def write_post(self, key: str | None = None) -> Request:
+        trainer = await self.old_hand()
         happened = self.exists("posts", community_id=trainer.id)
         return Request(by=trainer, path=FEED, body={"content": "Once."}, key=key, happened=happened)
 
@@ -118,7 +132,7 @@ class Scene:
         return await self.write_post(secrets.token_hex(8))
 
     async def comment(self, key: str | None = None) -> Request:
-        trainer = await self.groups.trainer()
+        trainer = await self.old_hand()
         post_id = (await trainer.write())["id"]
         happened = self.exists("comments", post_id=post_id)
         path = f"{FEED}{post_id}/comments/"
@@ -207,6 +221,7 @@ class Scene:
 
 
 SCENES: Mapping[str, Callable[[Scene], Awaitable[Request]]] = {
+    "first post is written": Scene.write_first_post,
     "post is written": Scene.write_post,
     "comment is written": Scene.comment,
     "comment is deleted": Scene.delete_comment,

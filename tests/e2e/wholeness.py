@@ -12,6 +12,7 @@ from store.store import Store
 from store.users import PERSONAL_FIELDS
 
 BY_SEQ = [("_id", 1)]
+FIRST_TIMES = {"has_posted": 19, "has_commented": 20}
 
 
 async def contradictions(store: Store) -> list[str]:
@@ -74,9 +75,24 @@ async def _people(store: Store) -> list[str]:
             found.append(f"user {user['_id']} is erased but for {left}")
         if user["parent_trainer"] in erased:
             found.append(f"user {user['_id']} is in the group of a trainer who is erased")
-    for table in ("sessions", "password_resets", "idempotency"):
+    for table in ("sessions", "password_resets", "idempotency", "awards"):
         found += [
             f"{table} of an erased user" for each in await _all(store, table) if each["user_id"] in erased
+        ]
+    found += [
+        f"announcement {each['_id']} of an erased trainer"
+        for each in await _all(store, "announcements")
+        if each["community_id"] in erased
+    ]
+    # After the people: a mark is taken away when the award is there.
+    awards = {(each["user_id"], each["achievement_id"]) for each in await _all(store, "awards")}
+    for user in users:
+        found += [
+            f"user {user['_id']} has {what}, and neither the award nor a mark that it is to be made"
+            for what, achievement_id in FIRST_TIMES.items()
+            if user.get(what)
+            and "achievements_due" not in user
+            and (user["_id"], achievement_id) not in awards
         ]
     for invite in await _all(store, "invites"):
         if invite["trainer_id"] in erased and invite["revoked_at"] is None:

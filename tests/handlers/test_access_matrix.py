@@ -60,6 +60,8 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("GET", "/api/community/announcements/"): TRAINEES,
     ("GET", "/api/community/announcements/unread-count/"): TRAINEES,
     ("POST", "/api/community/announcements/mark-read/"): TRAINEES,
+    ("GET", "/api/community/achievements/"): USERS,
+    ("GET", "/api/community/achievements/recent/"): USERS,
     ("GET", "/api/community/feed/"): GROUPED,
     ("POST", "/api/community/feed/"): {TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE},
     ("GET", "/api/community/feed/{post_id}/"): MEMBERS,

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from community.criteria import SEEDS, run_of
 from community.demo import fill_if_empty
 from community.demo_plan import QUIET, GroupPlan, PlannedPost, make_plan
 from community.demo_training import NEWS, STREAKS
@@ -21,6 +22,7 @@ from community.leaderboards import scores
 from config.deps import Deps
 from scripts import demo_data, recount
 from store.markers import Markers
+from store.pages import PageRequest
 from store.store import Store
 from tests.scripts.conftest import Run, outcome
 from tests.support.clock import FakeClock
@@ -75,7 +77,7 @@ async def test_demo_data_is_whole_when_it_was_interrupted_again_and_again(
     refused = await asyncio.to_thread(command, demo_data.main, *options)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "not empty" in refused.stderr
-    assert await own_deps.store.database.raw["posts"].count_documents({}) == 199 + 2 * NEWS
+    assert await own_deps.store.database.raw["posts"].count_documents({}) == 199 + 2 * (NEWS + 1)
 
 
 async def interrupted(deps: Deps, said: list[str], **parts: object) -> None:
@@ -114,9 +116,10 @@ async def assert_as_planned(store: Store, group: GroupPlan) -> None:
         (seq, entry.id, entry.at) for seq, entry in enumerate(group.entries, 1)
     ]
     news = await store.posts.some([fact.post_id for fact in facts[planned:]])
-    assert [(each.post_type, each.content) for each in news.values()] == [
-        ("workout_completed", "Completed today's workout!")
-    ] * NEWS
+    assert sorted((each.post_type, each.content) for each in news.values()) == [
+        ("achievement", "Earned an achievement: Fortnight!"),
+        *[("workout_completed", "Completed today's workout!")] * NEWS,
+    ]
     for entry in group.entries:
         if isinstance(entry, PlannedPost):
             post = posts[entry.id]
@@ -125,6 +128,35 @@ async def assert_as_planned(store: Store, group: GroupPlan) -> None:
     rows = store.database.raw["reactions"].find({"community_id": group.trainer.id}).sort("_id", 1)
     found = [(row["post_id"], row["user_id"], row["reaction_type"]) async for row in rows]
     assert len(found) == len(set(found)) == sum(map(len, reactions.values()))
+    await assert_announced(store, group)
+    await assert_awarded(store, group)
+
+
+async def assert_announced(store: Store, group: GroupPlan) -> None:
+    """All is there once, the pinned one first, and every trainee has read all but the latest."""
+    page = await store.announcements.page(group.trainer.id, PageRequest())
+    latest, *earlier = sorted(group.announcements, key=lambda each: each.at, reverse=True)
+    assert [each.id for each in page.items] == [earlier.pop().id, latest.id, *(each.id for each in earlier)]
+    assert page.items[0].is_pinned
+    for person in group.trainees:
+        read_up_to = await store.announcements.read_up_to(person.id, group.trainer.id)
+        assert await store.announcements.unread(group.trainer.id, read_up_to) == 1
+
+
+async def assert_awarded(store: Store, group: GroupPlan) -> None:
+    """Whoever has written or trained enough was awarded for it, and nobody is left to look at."""
+    wanted = {(entry.author.id, 19 if isinstance(entry, PlannedPost) else 20) for entry in group.entries}
+    for person in (group.trainer, *group.trainees):
+        days = (await store.training.get(person.id)).workouts
+        wanted |= {
+            (person.id, seed.id)
+            for seed in SEEDS
+            if (seed.metric == "workout_count" and len(days) >= seed.threshold)
+            or (seed.metric == "workout_streak" and run_of(days, 0).longest >= seed.threshold)
+        }
+        found = {(person.id, award.achievement_id) for award in await store.achievements.awards(person.id)}
+        assert found == {each for each in wanted if each[0] == person.id}
+    assert await store.achievements.due(limit=1) == []
 
 
 def test_demo_data_refuses_production(run_script: Run, tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
              "is_pinned": number % 7 == 0, "created_at": now}
             for group, number in groups
         )  # fmt: skip
+        await raw["awards"].insert_many(
+            {"_id": group * 1000 + number, "user_id": group, "achievement_id": number, "earned_at": now}
+            for group, number in groups
+        )
+        await raw["users"].update_many({"_id": {"$mod": [100, 7]}}, {"$set": {"achievements_due": "a1"}})
         await raw["communities"].insert_one({"_id": OWN, "epoch": "e", "seq": 300, "created_at": now})
         await raw["events"].insert_many(
             {
@@ -104,6 +109,8 @@ LISTS = {
     "levels": lambda s: s.reactions.changed_since(OWN, SystemClock().now() - timedelta(minutes=15), limit=20),
     "trainees": lambda s: s.users.trainees(OWN, PageRequest()),
     "invites": lambda s: s.invites.page(OWN, PageRequest()),
+    "awards": lambda s: s.achievements.awards(OWN),
+    "achievements to look at": lambda s: s.achievements.due(limit=5),
     "announcements": lambda s: s.announcements.page(OWN, PageRequest()),
     "announcements, from pinned on": lambda s: s.announcements.page(
         OWN, PageRequest(20, Cursor(PINNED + 42))
