@@ -1,15 +1,15 @@
 # The server alone: no database (MONGODB_URI says where that is), no tests, no tools.
 # Python 3.11 is the version that the tests run on.
 FROM python:3.11-slim AS packages
-COPY requirements.txt .
+COPY requirements-s3.txt .
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --only-binary :all: --requirement requirements.txt \
+        --require-hashes --only-binary :all: --requirement requirements-s3.txt \
     && /opt/venv/bin/pip uninstall --yes --quiet pip setuptools
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --no-create-home cohort \
-    && install --directory --owner=cohort /data
+    && install --directory --owner=cohort /data /data/media
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY . .

@@ -41,7 +41,7 @@ fmt: install ## Format, and mend what lint can mend
 	@$(PYTHON) -m ruff check --fix --quiet . ; $(PYTHON) -m ruff format .
 
 lock: install ## Lock the dependencies again (ARGS="--upgrade" takes newer versions)
-	@for name in requirements requirements-dev requirements-bench; do \
+	@for name in requirements requirements-s3 requirements-dev requirements-bench; do \
 		$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 			$(ARGS) $$name.in --output-file $$name.txt || exit 1; \

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -22,6 +23,7 @@ from community.achievements import seed
 from community.demo import fill_if_empty, log_ins
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
+from community.image_worker import Images
 from community.passwords import Hashing
 from community.people import People
 from community.sessions import Actors
@@ -45,14 +47,16 @@ from realtime.hub import Hub
 from realtime.redis_broker import RedisBroker
 from store.embedded import EmbeddedMongo, EmbeddedMongoUnavailable
 from store.errors import StoreUnavailable
+from store.media import FileMedia, Media
+from store.media_s3 import open_bucket
 from store.store import open_store
 
 log = logging.getLogger("cohort.server")
 
 # Tornado's default of 128 limited returning clients to about 250 a second by dropped SYNs; 4,096 gave 4,000.
 BACKLOG = 4096
-# A body over 1 MiB is refused with an answer; one over this is not even read.
-MAX_BODY_BYTES, MAX_HEADER_BYTES = 2 * 1024 * 1024, 16 * 1024
+# How large a body may be depends on what it is: see handlers.bodies.
+MAX_HEADER_BYTES = 16 * 1024
 # Seconds. A new connection's first headers; idle connections and later headers; slow bodies; requests and mails at
 # the end. Idle is longer than load balancers keep their connections (60 s mostly), so that they close first.
 FIRST_HEAD_SECONDS, IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 10, 75, 30, 30, 15
@@ -83,8 +87,8 @@ async def open_deps(
         people = People(store.users, clock)
         actors = Actors(store.sessions, clock)
         broker = RedisBroker(settings.redis_url, metrics=metrics) if settings.redis_url else LocalBroker()
-        facts = StoredFacts(store, people)
-        hub = Hub(broker, facts, metrics=metrics, clock=clock)
+        facts = StoredFacts(store, people, settings.public_url or _own_url(settings))
+        hub = Hub(broker, facts, metrics=metrics, clock=clock, addressed=facts.addressed)
         feed_pages = FeedPages(store, people, hub, clock)
         for hear in (people.hear, actors.hear, feed_pages.hear, facts.hear):
             hub.listen(hear)
@@ -97,12 +101,18 @@ async def open_deps(
         stack.push_async_callback(rate_limits.close)
         if hashing is None:
             hashing = stack.enter_context(closing(Hashing()))
+        media = await _media(settings)
+        stack.push_async_callback(media.close)
+        images = Images()
+        stack.push_async_callback(images.close)
         yield Deps(
             settings=settings,
             clock=clock,
             metrics=metrics,
             lifecycle=Lifecycle(),
             store=store,
+            media=media,
+            images=images,
             realtime=hub,
             push=outbox,
             hashing=hashing,
@@ -120,6 +130,18 @@ async def _embedded(data_dir: Path, stack: AsyncExitStack) -> str:
     return mongo.uri
 
 
+async def _media(settings: Settings) -> Media:
+    if settings.media_bucket is None:
+        return FileMedia(settings.data_dir / "media")
+    return await open_bucket(settings)
+
+
+def _own_url(settings: Settings) -> str:
+    """Where this process can be reached from the same machine."""
+    host = "127.0.0.1" if settings.address in {"", "0.0.0.0"} else settings.address  # noqa: S104 - compared only
+    return f"http://{host}:{settings.port}"
+
+
 def _mailer(settings: Settings) -> MailSender:
     if settings.smtp_url:
         return SmtpMailer(settings.smtp_url, settings.mail_from)
@@ -134,6 +156,11 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
     stop = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sockets: list[socket.socket] = []
+    if settings.port == 0:
+        # Nobody knows the port before it is told, so nobody comes too early.
+        sockets = _listen(settings)
+        settings = replace(settings, port=sockets[0].getsockname()[1])
     async with open_deps(settings) as deps:
         if demo:
             await fill_if_empty(deps, say=click.echo)
@@ -142,10 +169,9 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
             first_head_seconds=FIRST_HEAD_SECONDS,
             idle_connection_timeout=IDLE_SECONDS,
             body_timeout=BODY_SECONDS,
-            max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
         )
-        sockets = _listen(settings)
+        sockets = sockets or _listen(settings)
         server.add_sockets(sockets)
         background = [asyncio.create_task(keep_up(deps)), asyncio.create_task(watch_loop(deps.metrics))]
         # What is there by now stays for good: the collector need not walk over it each time.
@@ -153,8 +179,7 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         try:
-            port = sockets[0].getsockname()[1]
-            _announce(settings, port, log_ins() if demo else [])
+            _announce(settings, log_ins() if demo else [])
             await stop.wait()
         finally:
             for task in background:
@@ -170,11 +195,10 @@ def _listen(settings: Settings) -> list[socket.socket]:
         raise OSError(f"{reason}. Choose another with --port or PORT.") from error
 
 
-def _announce(settings: Settings, port: int, demo_log_ins: list[str]) -> None:
-    host = "127.0.0.1" if settings.address in {"", "0.0.0.0"} else settings.address  # noqa: S104 - compared only
+def _announce(settings: Settings, demo_log_ins: list[str]) -> None:
     for line in demo_log_ins:
         click.echo(line)
-    click.echo(f"listening on http://{host}:{port}")
+    click.echo(f"listening on {_own_url(settings)}")
     sys.stdout.flush()
 
 
@@ -241,7 +265,7 @@ def run(main: Callable[[], object]) -> None:
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Embedded database, development secret.  [DATA_DIR, ./data]",
+    help="Embedded database, uploaded media, development secret.  [DATA_DIR, ./data]",
 )
 @click.option(
     "--demo", is_flag=True, help="Fill an empty database with a group to look at, and print its log-ins."

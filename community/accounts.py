@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 
-from community import passwords
+from community import passwords, pictures
 from community.actor import Actor
 from community.controls import author_changed, carry_out, group_closed, session_closed, user_closed
 from community.errors import Invalid, NotFound
@@ -112,11 +112,12 @@ async def delete_account(deps: Deps, actor: Actor, *, current_password: str) -> 
     Posts and comments stay as "Deleted user". A trainer's group dissolves. Raises ``Invalid`` for a wrong
     password.
     """
-    await _confirm_password(deps, actor, current_password)
+    user = await _confirm_password(deps, actor, current_password)
     controls = [user_closed(actor.id, BAD_TOKEN), author_changed(actor.id)]
     if actor.role == TRAINER:
         controls.append(group_closed(actor.id, NO_GROUP))
     carry_out(deps, await deps.store.users.erase(actor.user, controls))
+    await pictures.discard(deps, user.profile_image)
 
 
 async def set_password(deps: Deps, actor: Actor, *, current_password: str, new_password: str) -> None:
@@ -162,11 +163,12 @@ async def confirm_reset(deps: Deps, *, uid: str, token: str, new_password: str) 
         raise Invalid(BAD_LINK) from error
 
 
-async def _confirm_password(deps: Deps, actor: Actor, current_password: str) -> None:
+async def _confirm_password(deps: Deps, actor: Actor, current_password: str) -> User:
     # The actor may be a second old, the hash must not be.
     user = await deps.store.users.get(actor.id)
     if user is None or not await deps.hashing.verify(user.password_hash, current_password):
         raise Invalid(WRONG_PASSWORD)
+    return user
 
 
 async def _change_password(

@@ -19,6 +19,7 @@ from community.achievements import check
 from community.actor import Actor
 from community.announcements import create_announcement, mark_read
 from community.comments import create_comment
+from community.demo_pictures import landscape
 from community.demo_plan import (
     GroupPlan,
     Person,
@@ -32,6 +33,7 @@ from community.demo_training import PlannedLog, plan_training, write_log
 from community.demo_words import address_of, load_words
 from community.invites import create_invite
 from community.passwords import Hashing
+from community.pictures import set_profile_image
 from community.posts import create_post
 from community.reactions import toggle_reaction
 from config.clock import Clock
@@ -45,6 +47,8 @@ MARKER = "demo"
 # Posts of a group whose reactions are written beside its posts. More would make those wait: the whole fill takes
 # 6.9 s with the reactions after the posts, 5.0 s with 2 to 4 at once beside them.
 AT_ONCE = 3
+# Of a group's posts, the newest but one and every so-manieth before it has a picture.
+PICTURE_EVERY, PICTURES = 9, 4
 # Log-ins shown of each group, after its trainer's.
 SHOWN = 2
 
@@ -152,6 +156,7 @@ async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> Non
     """
     actors = await _join(deps, group)
     written = {post.id: asyncio.Event() for post, _ in group.reactions}
+    pictured = _pictured(group)
     waiting = iter(group.reactions)
 
     async def write() -> None:
@@ -160,7 +165,7 @@ async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> Non
         then = _with(deps, clock)
         for entry in group.entries:
             clock.forward_to(entry.at)
-            await _write(then, actors[entry.author.id], entry)
+            await _write(then, actors[entry.author.id], entry, pictured=entry.id in pictured)
             actors[entry.author.id] = _having_written(actors[entry.author.id], entry)
             if isinstance(entry, PlannedPost):
                 written[entry.id].set()
@@ -185,6 +190,9 @@ async def _fill(deps: Deps, group: GroupPlan, logs: Sequence[PlannedLog]) -> Non
     await train(news=False)
     for user_id in actors:  # whom an interrupted fill had not come to look at
         await check(deps, user_id, tells=False)
+    trainer = actors[group.trainer.id]
+    if trainer.user.profile_image is None:
+        await set_profile_image(deps, trainer, landscape(trainer.id))
     await train(news=True)
 
 
@@ -225,13 +233,20 @@ def _actor(user: User) -> Actor:
     return Actor(user=user, session_id="", expires_at=0)
 
 
-async def _write(deps: Deps, actor: Actor, entry: PlannedPost | PlannedComment) -> None:
+def _pictured(group: GroupPlan) -> set[int]:
+    """Give the ids of the posts that have a picture."""
+    posts = [entry.id for entry in group.entries if isinstance(entry, PlannedPost)]
+    return set(posts[-2::-PICTURE_EVERY][:PICTURES])
+
+
+async def _write(deps: Deps, actor: Actor, entry: PlannedPost | PlannedComment, *, pictured: bool) -> None:
     if isinstance(entry, PlannedPost):
         await create_post(
             deps,
             actor,
             content=entry.text,
             content_format=entry.saying.content_format,
+            image=landscape(entry.id) if pictured else None,
             reserved_id=entry.id,
         )
     else:

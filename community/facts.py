@@ -5,8 +5,11 @@ How events become frames is not known here.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from community import present
 from community.controls import control_of
@@ -17,6 +20,7 @@ from realtime.events import (
     CommentAdded,
     CommentDeleted,
     Control,
+    Event,
     Fact,
     Position,
     PostCreated,
@@ -60,15 +64,30 @@ def comment_deleted(record: FactRecord) -> CommentDeleted:
 class StoredFacts:
     """The event log as ``realtime.history.FactSource`` wants it: every read that live delivery falls back on."""
 
-    def __init__(self, store: Store, people: People) -> None:
+    def __init__(self, store: Store, people: People, base_url: str) -> None:
+        """``base_url`` is where addresses in events start: there is no request that would say it."""
         self._store = store
         self._people = people
+        self._base_url = base_url
 
     def hear(self, message: object) -> None:
         """Learn from a fact that another instance wrote where its room is."""
         if isinstance(message, FactEnvelope):
             position = message.position
             self._store.events.saw(message.community_id, epoch=position.epoch, seq=position.seq)
+
+    def addressed(self, event: Event) -> Event:
+        """Give the event as it goes out, with whole addresses (see ``present.addressed``)."""
+        match event:
+            case PostCreated():
+                return replace(event, post=self._whole(event.post))
+            case CommentAdded():
+                return replace(event, comment=self._whole(event.comment))
+        return event
+
+    def _whole(self, shown: Mapping[str, Any]) -> present.Json:
+        found: present.Json = orjson.loads(present.addressed(orjson.dumps(shown), self._base_url))
+        return found
 
     async def head(self, community_id: int) -> Position:
         """Give the position of the room's last fact. Raises ``LookupError`` where there is no such room."""
@@ -138,11 +157,11 @@ class StoredFacts:
             post = posts.get(record.post_id)
             if post is None:
                 return None
-            return post_created(record, present.post(post, authors[post.author_id], ()))
+            return post_created(record, self._whole(present.post(post, authors[post.author_id], ())))
         comment = comments.get(record.comment_id or 0)
         if comment is None:
             return None
-        return comment_added(record, present.comment(comment, authors[comment.author_id]))
+        return comment_added(record, self._whole(present.comment(comment, authors[comment.author_id])))
 
     async def levels_since(
         self, community_id: int, at: datetime, limit: int

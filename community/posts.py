@@ -1,14 +1,15 @@
 """Posts: the group's feed, one post, writing and deleting."""
 
-from community import achievements, present
+from community import achievements, pictures, present
 from community.access import deletable_post, own_community, readable_post
 from community.actor import Actor
 from community.errors import NotFound
 from community.facts import post_created, post_deleted
 from community.feed_pages import NOWHERE, FeedView
+from community.image_worker import Upload
 from community.reactions import in_order
 from config.deps import Deps
-from store.errors import Gone
+from store.errors import Duplicate, Gone
 from store.pages import Page, PageRequest
 from store.records import Post
 
@@ -44,21 +45,39 @@ async def get_post(deps: Deps, actor: Actor, post_id: int) -> present.Json:
 
 
 async def create_post(
-    deps: Deps, actor: Actor, *, content: str, content_format: str, reserved_id: int | None = None
+    deps: Deps,
+    actor: Actor,
+    *,
+    content: str,
+    content_format: str,
+    image: Upload | None = None,
+    reserved_id: int | None = None,
 ) -> present.Json:
-    """Write a post and give it; the group's open feeds show it at once. Raises ``NoGroup``."""
+    """Write a post and give it; the group's open feeds show it at once.
+
+    Raises ``NoGroup``; ``Invalid`` and ``Busy`` for its image.
+    """
     community_id = own_community(actor)
     by = await deps.people.author(actor.id)
     is_first = not actor.user.has_posted
-    post, fact = await deps.store.posts.add(
-        community_id=community_id,
-        author_id=actor.id,
-        content=content,
-        content_format=content_format,
-        post_id=reserved_id,
-        is_first=is_first,
-    )
+    kept = None if image is None else await pictures.keep(deps, image, pictures.OF_POST)
+    try:
+        post, fact = await deps.store.posts.add(
+            community_id=community_id,
+            author_id=actor.id,
+            content=content,
+            content_format=content_format,
+            image=kept,
+            post_id=reserved_id,
+            is_first=is_first,
+        )
+    except (Gone, Duplicate):
+        # After any other error it may have been written: then its image must stay.
+        await pictures.discard(deps, kept)
+        raise
     if fact is None:
+        if post.image != kept:
+            await pictures.discard(deps, kept)
         return await _shown(deps, actor, post)
     shown = present.post(post, by, ())
     deps.realtime.publish(post_created(fact, shown))
@@ -75,6 +94,7 @@ async def delete_post(deps: Deps, actor: Actor, post_id: int) -> None:
     except Gone as error:
         raise NotFound("Post not found.") from error
     deps.realtime.publish(post_deleted(fact))
+    await pictures.discard(deps, post.image)
 
 
 async def _shown(deps: Deps, actor: Actor, post: Post) -> present.Json:

@@ -11,11 +11,43 @@ import orjson
 
 from store.achievements import Achievement, Award
 from store.daily_logs import DailyLog
-from store.records import Announcement, Comment, DeviceToken, Invite, Post, Reaction, User
+from store.records import Announcement, Comment, DeviceToken, Image, Invite, Post, Reaction, User
 from store.training import Contender
 
 Json = dict[str, object]
 Author = Mapping[str, object]
+
+
+# Begins an address on this server, until an answer or an event goes out (see ``addressed``): what is kept in memory and
+# in the database holds for every address that the server is asked under. Nobody's text can look like it, since the
+# reader of bodies refuses NUL.
+HERE = "\0"
+_HERE_IN_JSON = b'"\\u0000/'
+
+
+def addressed(body: bytes, base_url: str) -> bytes:
+    """Give JSON with whole addresses in it, starting with ``base_url``."""
+    if _HERE_IN_JSON not in body:
+        return body
+    return body.replace(_HERE_IN_JSON, orjson.dumps(base_url)[:-1] + b"/")
+
+
+def image_url(image: Image | None) -> str | None:
+    return None if image is None else f"{HERE}/media/{image.name}"
+
+
+def image_variants(image: Image | None) -> list[Json]:
+    """Give the smaller versions, the smallest first, in the proportions of the whole."""
+    if image is None:
+        return []
+    return [
+        {
+            "width": width,
+            "height": max(1, round(image.height * width / image.width)),
+            "url": f"{HERE}/media/{image.name}?w={width}",
+        }
+        for width in image.variant_widths
+    ]
 
 
 def timestamp(at: datetime) -> str:
@@ -35,7 +67,7 @@ def author(user: User | None, user_id: int) -> Author:
         "id": user.id,
         "first_name": user.first_name,
         "last_name": user.last_name,
-        "profile_image": None,
+        "profile_image": image_url(user.profile_image),
     }
 
 
@@ -55,7 +87,7 @@ def own_account(user: User) -> Json:
     """Give an account as its owner sees it."""
     return {
         **account(user),
-        "profile_image": None,
+        "profile_image": image_url(user.profile_image),
         "timezone": user.timezone,
         "auto_post_workouts": user.auto_post_workouts,
         "goal_weight_kg": user.goal_weight_kg,
@@ -71,7 +103,7 @@ def trainee(user: User) -> Json:
         "email": user.email,
         "first_name": user.first_name,
         "last_name": user.last_name,
-        "profile_image": None,
+        "profile_image": image_url(user.profile_image),
         "joined_at": optional_timestamp(user.joined_group_at),
     }
 
@@ -106,7 +138,10 @@ def post(record: Post, by: Author, own_reactions: Sequence[str]) -> Json:
         "content": record.content,
         "content_format": record.content_format,
         "post_type": record.post_type,
-        "image_url": None,
+        "image_url": image_url(record.image),
+        "image_width": record.image and record.image.width,
+        "image_height": record.image and record.image.height,
+        "image_variants": image_variants(record.image),
         "reactions": record.reactions,
         "user_reactions": own_reactions,
         "comment_count": record.comment_count,
@@ -166,7 +201,7 @@ def leaderboard_entry(of: Contender, *, rank: int, value: int) -> Json:
         "user_id": of.user_id,
         "first_name": of.first_name,
         "last_name": of.last_name,
-        "profile_image": None,
+        "profile_image": image_url(of.profile_image),
         "value": value,
     }
 

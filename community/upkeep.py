@@ -1,4 +1,4 @@
-"""What is done by itself at the start and now and then: finishing what crashes left, forgetting old facts.
+"""What is done by itself at the start and now and then: finishing what crashes left, forgetting old facts and files.
 
 Every instance does it; doing it twice, or at once, is harmless.
 """
@@ -9,6 +9,7 @@ import random
 from datetime import timedelta
 
 from community.achievements import finish_checks
+from community.media_sweep import sweep
 from config.deps import Deps
 from store.errors import StoreUnavailable
 
@@ -20,9 +21,9 @@ log = logging.getLogger("cohort.upkeep")
 
 
 async def keep_up(deps: Deps) -> None:
-    """Finish checks for achievements at once and every hour, and forget old facts every hour; ends when cancelled.
+    """Finish checks for achievements at once and every hour; forget old facts and orphaned files every hour.
 
-    The beat is uneven, so that instances do not meet.
+    Ends when cancelled. The beat is uneven, so that instances do not meet.
     """
     while True:
         try:
@@ -38,3 +39,9 @@ async def keep_up(deps: Deps) -> None:
             log.warning("upkeep: the database did not answer: %s", error)
         else:
             log.info("upkeep: forgot %d facts of the event log", forgotten)
+        try:
+            swept = await sweep(deps)
+        except StoreUnavailable as error:
+            log.warning("upkeep: the media could not be swept: %s", error)
+        else:
+            log.info("upkeep: deleted %d of %d files of media", len(swept.orphans), swept.files)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from community.feed_pages import FeedPages
+    from community.image_worker import Images
     from community.passwords import Hashing
     from community.people import People
     from community.sessions import Actors
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from handlers.rate_limits import RateLimits
     from push.outbox import Outbox
     from realtime.hub import Hub
+    from store.media import Media
     from store.store import Store
 
 
@@ -35,6 +37,8 @@ class Deps:
     metrics: Metrics
     lifecycle: Lifecycle
     store: Store
+    media: Media
+    images: Images
     realtime: Hub
     push: Outbox
     hashing: Hashing

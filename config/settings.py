@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +49,14 @@ class Rate:
     seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place in S3, or in what speaks like it: names of what is kept there begin with ``prefix``."""
+
+    name: str
+    prefix: str
+
+
 # What one caller may ask; the classes of routes are told apart in ``handlers.endpoint``.
 RATE_LIMITS: Mapping[str, Rate | None] = {
     "RATE_LIMIT_READS": Rate(300, 60),
@@ -69,6 +78,14 @@ class Settings:
     jwt_secrets: tuple[str, ...] = field(repr=False)
     environment: str
     public_url: str | None
+    # None: files in the data directory.
+    media_bucket: Bucket | None
+    s3_endpoint_url: str | None
+    # As AWS's own tools call them; those that are not set are found as those tools do (a machine's role, ~/.aws).
+    aws_access_key_id: str | None
+    aws_secret_access_key: str | None = field(repr=False)
+    aws_session_token: str | None = field(repr=False)
+    aws_region: str | None
     smtp_url: str | None = field(repr=False)
     mail_from: str
     cors_origins: tuple[str, ...]
@@ -144,6 +161,18 @@ def _public_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"must be an http(s) address without a query, not {text!r}.")
     return text.rstrip("/")
+
+
+def _media_storage(text: str) -> Bucket | None:
+    """``file``, or a bucket, for which boto3 must be there: it is only installed by those who want it."""
+    if text.lower() == "file":
+        return None
+    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([\w./=-]*?))?/?", text, re.ASCII)
+    if not match:
+        raise ValueError(f"must be file or look like s3://bucket/prefix, not {text!r}.")
+    if find_spec("boto3") is None:
+        raise ValueError("s3 needs the package boto3: pip install -r requirements-s3.txt.")
+    return Bucket(match[1], f"{match[2]}/" if match[2] else "")
 
 
 def _mongodb_uri(text: str) -> str:
@@ -248,6 +277,12 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "jwt_secrets": reader.take("JWT_SECRET", NOTHING, _jwt_secrets),
         "environment": environment,
         "public_url": reader.take("PUBLIC_URL", None, _public_url),
+        "media_bucket": reader.take("MEDIA_STORAGE", None, _media_storage),
+        "s3_endpoint_url": reader.take("S3_ENDPOINT_URL", None, _public_url),
+        "aws_access_key_id": reader.take("AWS_ACCESS_KEY_ID", None, str),
+        "aws_secret_access_key": reader.take("AWS_SECRET_ACCESS_KEY", None, str),
+        "aws_session_token": reader.take("AWS_SESSION_TOKEN", None, str),
+        "aws_region": reader.take("AWS_REGION", None, str) or reader.take("AWS_DEFAULT_REGION", None, str),
         "smtp_url": reader.take("SMTP_URL", None, _smtp_url),
         "mail_from": reader.take("MAIL_FROM", "Cohort <no-reply@localhost>", _mail_from),
         "cors_origins": reader.take("CORS_ORIGINS", NOTHING, _origins),

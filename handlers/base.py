@@ -14,14 +14,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import date
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import orjson
 from marshmallow import Schema, ValidationError
+from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, RequestHandler
 
 from community.actor import Actor
 from community.errors import BadToken, DomainError, Forbidden, Invalid, NotFound, Unauthenticated
+from community.present import addressed
 from community.sessions import authenticate
 from config.deps import Deps
 from config.log import request_id
@@ -144,7 +146,7 @@ class ApiHandler(RequestHandler):
         found = [f"address:{subscriber(self.client_address)}"]
         if rate == AUTH and declared.body is not None and "email" in declared.body.fields:
             with suppress(BadJson):  # `load` will refuse it
-                email = self._read().get("email")
+                email = self.read_body().get("email")
                 if isinstance(email, str):
                     found.append(f"email:{hashlib.sha256(email_key(email).encode()).hexdigest()}")
         return found
@@ -156,9 +158,15 @@ class ApiHandler(RequestHandler):
         return client_behind(str(self.request.remote_ip), forwarded, self.deps.settings.trusted_proxies)
 
     def on_finish(self) -> None:
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give back what this request holds of the server. Doing it twice is harmless."""
         if self._has_turn:
+            self._has_turn = False
             self.deps.lifecycle.end_read()
         if self._counted:
+            self._counted = False
             self.deps.lifecycle.request_finished()
 
     def _bearer(self) -> str:
@@ -207,7 +215,7 @@ class ApiHandler(RequestHandler):
         schema = self.endpoint.body
         if schema is None:
             raise TypeError(f"{self.route} declares no body")
-        return _loaded(schema, self._read())
+        return loaded_by(schema, self.read_body())
 
     def load_query(self, *names: str) -> dict[str, Any]:
         """Give these parameters of the query, checked by the endpoint's schema. Raises ``Invalid``."""
@@ -215,7 +223,7 @@ class ApiHandler(RequestHandler):
         if schema is None:
             raise TypeError(f"{self.route} declares no query")
         given = {name: self.get_query_argument(name) for name in names if self.get_query_arguments(name)}
-        return _loaded(schema, given)
+        return loaded_by(schema, given)
 
     @staticmethod
     def day_of(text: str) -> date:
@@ -226,7 +234,7 @@ class ApiHandler(RequestHandler):
             raise Invalid({"date": [str(each) for each in error.messages]}) from error
         return found
 
-    def _read(self) -> dict[str, object]:
+    def read_body(self) -> dict[str, object]:
         """Give the body, read once. Raises ``BadJson``."""
         if self._json is None:
             content_type = self.request.headers.get("Content-Type")
@@ -265,6 +273,7 @@ class ApiHandler(RequestHandler):
         self._write_json(body)
 
     def _write_json(self, body: bytes) -> None:
+        body = addressed(body, self.base_url)
         self.set_header("Content-Type", "application/json")
         if len(body) > GZIP_FROM_BYTES:
             self.set_header("Vary", "Accept-Encoding, Origin")
@@ -316,13 +325,17 @@ class ApiHandler(RequestHandler):
 
     def _fingerprint(self) -> str:
         """The request as a keyed digest: bodies may hold passwords, which must not be guessable from it."""
-        raw = self._read()
+        raw = self.read_body()
         said = orjson.dumps(
             [self.request.method, self.request.path.rstrip("/"), raw], option=orjson.OPT_SORT_KEYS
         )
         return hmac.new(self.deps.settings.jwt_secrets[0].encode(), said, hashlib.sha256).hexdigest()
 
     # How a failure goes out
+
+    def cut(self) -> None:
+        """End an answer that cannot be completed: what was sent of it must not look like all of it."""
+        cast("HTTP1Connection", self.request.connection).close()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -363,7 +376,8 @@ def etag_of(body: bytes) -> str:
     return f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
-def _loaded(schema: Schema, raw: Mapping[str, object]) -> dict[str, Any]:
+def loaded_by(schema: Schema, raw: Mapping[str, object]) -> dict[str, Any]:
+    """Give what a schema makes of this. Raises ``Invalid`` with a message a field."""
     try:
         loaded: dict[str, Any] = schema.load(raw)
     except ValidationError as error:
@@ -379,11 +393,11 @@ def _flat(messages: object) -> dict[str, list[str]]:
             if isinstance(messages, list)
             else [str(messages)]
         }
-    flat: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for field, said in messages.items():
         name = "non_field_errors" if field == "_schema" else str(field)
         if isinstance(said, Mapping):
-            flat[name] = [text for texts in _flat(said).values() for text in texts]
+            found[name] = [text for texts in _flat(said).values() for text in texts]
         else:
-            flat[name] = [str(each) for each in said]
-    return flat
+            found[name] = [str(each) for each in said]
+    return found

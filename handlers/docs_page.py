@@ -214,9 +214,15 @@ def _curl(document: Json, method: str, path: str, operation: Json) -> str:
     if operation["security"]:
         words.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        body = json.dumps(_example(document, schema, ""), ensure_ascii=False)
-        words += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
+        content = operation["requestBody"]["content"]
+        if "application/json" in content:
+            body = json.dumps(
+                _example(document, content["application/json"]["schema"], ""), ensure_ascii=False
+            )
+            words += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
+        else:
+            form = _resolved(document, content["multipart/form-data"]["schema"])
+            words += [f"-F {name}=@{name}.jpg" for name in form["properties"]]
     return " \\\n  ".join(words)
 
 

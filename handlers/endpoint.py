@@ -35,12 +35,15 @@ class Endpoint:
     tag: str
     answers: Mapping[int, Schema | None]  # success statuses; None: no body
     body: Schema | None = None
+    form: Schema | None = (
+        None  # multipart/form-data with an image, in place of the body: see handlers.uploads
+    )
     query: Schema | None = None
     errors: tuple[int, ...] = ()  # beyond those that roles, body, query and path imply
     creates: bool = False  # takes Idempotency-Key
     cached: bool = False  # answers ETag, and 304 to it
     headers: Mapping[str, str] = field(default_factory=dict)  # of the answer: name -> what it says
-    media: str = "application/json"
+    media: str = "application/json"  # of the answer; several with ", " between them
     rate: str | None = None  # the limit it counts for; None: see `rate_of`
 
 

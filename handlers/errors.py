@@ -50,6 +50,14 @@ class InvalidCursor(Exception):
     """A cursor that this server did not write."""
 
 
+class RangeNotSatisfiable(Exception):
+    """A part of something is asked for that it does not have; ``size`` is how many bytes it has."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 STATUS: tuple[tuple[type[domain.DomainError], int], ...] = (
     (domain.Unauthenticated, 401),
     (domain.Forbidden, 403),
@@ -77,6 +85,9 @@ def answer_to(error: BaseException | None) -> Answer:
         return _throttled(error)
     if isinstance(error, InvalidCursor):
         return problem(404, "Invalid cursor.", "not_found")
+    if isinstance(error, RangeNotSatisfiable):
+        headers = {"Content-Range": f"bytes */{error.size}"}
+        return problem(416, "The range is beyond the end.", "range_not_satisfiable", headers)
     if isinstance(error, KeyReused):
         detail = "This Idempotency-Key was used for another request."
         return problem(422, detail, "idempotency_key_reused")

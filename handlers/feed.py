@@ -3,17 +3,21 @@
 import orjson
 
 from community import comments, posts, present, reactions
+from community.pictures import OF_POST
 from handlers.base import ApiHandler, etag_of
 from handlers.endpoint import GROUP, Endpoint, endpoint
 from handlers.paging import listed, page_request
 from handlers.schemas import feed as schemas
 from handlers.schemas.lists import PageQuery, page_of
+from handlers.uploads import UploadHandler
 
 TAG = "Feed"
 POSITION = "X-Feed-Position"
 
 
-class FeedHandler(ApiHandler):
+class FeedHandler(UploadHandler):
+    purpose = OF_POST
+
     @endpoint(
         Endpoint(
             summary="The group's posts, newest first.",
@@ -42,10 +46,11 @@ class FeedHandler(ApiHandler):
 
     @endpoint(
         Endpoint(
-            summary="Write a post.",
+            summary="Write a post, as JSON, or as a form with an image.",
             roles=GROUP,
             tag=TAG,
             body=schemas.NewPost(),
+            form=schemas.NewPostForm(),
             answers={201: schemas.Post()},
             creates=True,
         )

@@ -74,11 +74,16 @@ def _check_content_type(content_type: str | None) -> None:
     media_type, _, parameters = (content_type or "").lower().partition(";")
     charset = re.search(r"""charset\s*=\s*["']?([^"'\s;]*)""", parameters)
     if media_type.strip() != MEDIA_TYPE or (charset and charset[1] not in CHARSETS):
-        raise BadJson(
-            f'Unsupported media type "{(content_type or "")[:100]}" in request.',
-            code="unsupported_media_type",
-            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        )
+        raise unsupported(content_type)
+
+
+def unsupported(content_type: str | None) -> BadJson:
+    """The refusal of a body of a type that is not taken."""
+    return BadJson(
+        f'Unsupported media type "{(content_type or "")[:100]}" in request.',
+        code="unsupported_media_type",
+        status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    )
 
 
 def _parse(raw: bytes) -> object:

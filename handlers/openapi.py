@@ -21,7 +21,7 @@ from store.ids import MAX_ID
 
 Json = dict[str, Any]
 
-JSON_MEDIA = "application/json"
+JSON_MEDIA, FORM_MEDIA = "application/json", "multipart/form-data"
 DESCRIPTION = (
     "Coaching communities: a trainer's group and its live feed. Times are UTC in ISO 8601 with milliseconds, "
     "ids are positive integers below 2^53, the slash at the end of a path is optional."
@@ -106,7 +106,14 @@ REFUSALS: Mapping[int, _Refusal] = {
     ),
     409: _Refusal("Conflict", "Not as things stand now, or the first such request is still under way."),
     413: _Refusal("TooLarge", "The body is too large."),
-    415: _Refusal("UnsupportedMediaType", "The body has another type than JSON in UTF-8."),
+    415: _Refusal(
+        "UnsupportedMediaType", "The body has a type that is not taken here; JSON must be in UTF-8."
+    ),
+    416: _Refusal(
+        "RangeNotSatisfiable",
+        "It has no such part.",
+        headers={"Content-Range": _header("How many bytes it has.")},
+    ),
     422: _Refusal("IdempotencyKeyReused", "The key was used for another request."),
     429: _Refusal("TooManyRequests", "A limit is reached.", headers={"Retry-After": RETRY_AFTER}),
     500: _Refusal("InternalError", "A fault of the server; the request's id finds it in the log."),
@@ -151,7 +158,7 @@ def error_statuses(template: str, endpoint: Endpoint) -> list[int]:
         found |= {401, 403}
     if "{" in template or (endpoint.query and "cursor" in endpoint.query.fields):
         found.add(404)
-    if endpoint.body:
+    if endpoint.body or endpoint.form:
         found |= {413, 415}
     if endpoint.creates:
         found |= {409, 422}
@@ -216,11 +223,13 @@ def _operation(route: Route, method: str, endpoint: Endpoint) -> Json:
         "parameters": list(_parameters(route.template, endpoint)),
         "responses": _responses(route.template, endpoint),
     }
-    if endpoint.body is not None:
+    bodies = {JSON_MEDIA: endpoint.body, FORM_MEDIA: endpoint.form}
+    taken = {media: schema for media, schema in bodies.items() if schema is not None}
+    if taken:
         operation["requestBody"] = {
             # No body is an empty object, which does where no field is required.
-            "required": any(each.required for each in endpoint.body.fields.values()),
-            "content": {JSON_MEDIA: {"schema": endpoint.body}},
+            "required": any(each.required for schema in taken.values() for each in schema.fields.values()),
+            "content": {media: {"schema": schema} for media, schema in taken.items()},
         }
     return operation
 
@@ -257,7 +266,7 @@ def _responses(template: str, endpoint: Endpoint) -> Json:
     if endpoint.cached:
         headers = {"X-Request-ID": REQUEST_ID, "ETag": ETAG, **_limit_headers(endpoint)}
         found[304] = {"description": "What the client has is current.", "headers": headers}
-    takes_input = endpoint.body or endpoint.query or endpoint.creates
+    takes_input = endpoint.body or endpoint.form or endpoint.query or endpoint.creates
     known = {**REFUSALS, 400: INVALID_INPUT if takes_input else BAD_REQUEST}
     for status in error_statuses(template, endpoint):
         if status not in known:
@@ -278,7 +287,7 @@ def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
     if schema is not None:
         answer["content"] = {endpoint.media: {"schema": schema}}
     elif endpoint.media != JSON_MEDIA:
-        answer["content"] = {endpoint.media: {"schema": {"type": "string"}}}
+        answer["content"] = {media: {"schema": {"type": "string"}} for media in endpoint.media.split(", ")}
     return answer
 
 
@@ -286,7 +295,13 @@ def _limit_headers(endpoint: Endpoint) -> Mapping[str, Json]:
     return {} if endpoint.rate == UNLIMITED else RATE_LIMIT
 
 
-_MEANING = {201: "Made.", 202: "Accepted.", 204: "Done; there is no body.", 503: "Not now."}
+_MEANING = {
+    201: "Made.",
+    202: "Accepted.",
+    204: "Done; there is no body.",
+    206: "The part that was asked for.",
+    503: "Not now.",
+}
 
 
 def _close(document: Json) -> None:

@@ -20,11 +20,14 @@ from handlers import (
     devices,
     docs_page,
     feed,
+    media,
     operators,
+    profiles,
     trainers,
     training,
 )
 from handlers.base import ApiHandler, NotFoundHandler
+from handlers.bodies import BoundedApplication
 from handlers.endpoint import Route, check
 from handlers.feed_socket import MAX_FRAME_BYTES, FeedSocketHandler
 from handlers.openapi import build_document
@@ -73,6 +76,8 @@ ROUTES: Sequence[Route] = (
     Route("/api/community/leaderboard/", training.LeaderboardHandler, "leaderboard"),
     Route("/api/trainer/leaderboard-settings/", training.LeaderboardSettingsHandler, "leaderboard_settings"),
     Route("/api/users/profiles/leaderboard-opt-in/", training.LeaderboardOptInHandler, "leaderboard_opt_in"),
+    Route("/api/users/profiles/image/", profiles.ProfileImageHandler, "profile_image"),
+    Route("/media/{folder}/{file}", media.MediaHandler, "media"),
     Route("/healthz", operators.HealthHandler, "healthz"),
     Route("/readyz", operators.ReadyHandler, "readyz"),
     Route("/metrics", operators.MetricsHandler, "metrics"),
@@ -93,7 +98,7 @@ def make_app(deps: Deps) -> Application:
     for route in ROUTES:
         options = {"deps": deps, "route": route.template, **extra.get(route.handler, {})}
         rules.append((route.pattern, route.handler, options))
-    return Application(
+    return BoundedApplication(
         rules,
         default_handler_class=NotFoundHandler,
         default_handler_args={"deps": deps, "route": "none"},

@@ -66,9 +66,13 @@ class Hub:
         metrics: Metrics | None = None,
         clock: Clock | None = None,
         slice_size: int = SLICE_SENDS,
+        addressed: Callable[[Event], Event] = lambda event: event,
     ) -> None:
-        """`slice_size` is how many sends are done between two turns of the event loop."""
+        """`slice_size` is how many sends are done between two turns of the event loop; `addressed` makes of an event
+        that is published the one that goes out.
+        """
         self._broker = broker
+        self._addressed = addressed
         self._clock = clock or SystemClock()
         self._metrics = metrics or Metrics()
         self._registry = RoomRegistry()
@@ -145,7 +149,8 @@ class Hub:
         A fact may be published twice, late, or not at all: the log fills what is missing.
         """
         try:
-            envelope = seal_fact(event) if isinstance(event, Fact) else seal_level(event)
+            sent = self._addressed(event)
+            envelope = seal_fact(sent) if isinstance(sent, Fact) else seal_level(sent)
             self._rooms.take(envelope)
             self._broker.publish(envelope)
         except Exception:

@@ -3,6 +3,7 @@
 Each change of a post is one transaction with its fact in the room's log. Who may do it is decided elsewhere.
 """
 
+from collections.abc import AsyncIterator, Sequence
 from operator import attrgetter
 
 from config.clock import Clock
@@ -12,7 +13,7 @@ from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
 from store.pages import Page, PageRequest, read_page
-from store.records import NO_REACTIONS, FactDraft, FactRecord, Post
+from store.records import NO_REACTIONS, FactDraft, FactRecord, Image, Post
 
 POST_CREATED, POST_DELETED = "new_post", "post_deleted"
 TEXT, WORKOUT_COMPLETED, ACHIEVEMENT = "text", "workout_completed", "achievement"
@@ -51,6 +52,7 @@ class Posts:
         author_id: int,
         content: str,
         content_format: str,
+        image: Image | None = None,
         post_id: int | None = None,
         is_first: bool = False,
     ) -> tuple[Post, FactRecord | None]:
@@ -67,6 +69,7 @@ class Posts:
                 author_id=author_id,
                 content=content,
                 content_format=content_format,
+                image=image,
                 post_id=post_id,
                 session=session,
             )
@@ -94,6 +97,7 @@ class Posts:
         content: str,
         content_format: str = "plain",
         post_type: str = TEXT,
+        image: Image | None = None,
         post_id: int | None = None,
         session: Session,
     ) -> Post:
@@ -105,6 +109,7 @@ class Posts:
             "content": content,
             "content_format": content_format,
             "post_type": post_type,
+            **({} if image is None else {"image": image.document}),
             "reactions": dict(NO_REACTIONS),
             "reactions_version": 0,
             "comment_count": 0,
@@ -112,6 +117,16 @@ class Posts:
         }
         await self._posts.insert(document, session=session)
         return Post.of(document)
+
+    async def image_keys(self, keys: Sequence[str]) -> set[str]:
+        """Give those of the keys that a post's image has, by one indexed query."""
+        documents = await self._posts.find({"image.key": {"$in": list(keys)}}, fields=["image.key"])
+        return {document["image"]["key"] for document in documents}
+
+    async def with_images(self) -> AsyncIterator[Post]:
+        """Give every post with an image."""
+        async for document in self._posts.scan({"image.key": {"$gt": ""}}):
+            yield Post.of(document)
 
     async def delete(self, post: Post) -> FactRecord:
         """Delete a post with its comments and reactions. Atomic; raises ``Gone`` when another was faster."""

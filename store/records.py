@@ -21,6 +21,52 @@ EPOCH = datetime.fromtimestamp(EPOCH_MILLISECONDS / 1000, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture among the media: ``key`` is its folder and a name that nobody can guess."""
+
+    key: str
+    extension: str
+    width: int
+    height: int
+    # Of its smaller WebP versions, the smallest first.
+    variant_widths: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.key}{self.extension}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that is kept of it."""
+        return (self.name, *(self.variant_name(width) for width in self.variant_widths))
+
+    def variant_name(self, width: int) -> str:
+        return f"{self.key}.{width}.webp"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "extension": self.extension,
+            "width": self.width,
+            "height": self.height,
+            "variant_widths": list(self.variant_widths),
+        }
+
+    @classmethod
+    def of(cls, document: Document | None) -> "Image | None":
+        if document is None:
+            return None
+        return cls(
+            key=document["key"],
+            extension=document["extension"],
+            width=document["width"],
+            height=document["height"],
+            variant_widths=tuple(document["variant_widths"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A person. After erasure only the id, the role and the times are left."""
 
@@ -37,6 +83,7 @@ class User:
     leaderboard_opt_in: bool
     has_posted: bool
     has_commented: bool
+    profile_image: Image | None
     is_active: bool
     joined_group_at: datetime | None
     created_at: datetime
@@ -65,6 +112,7 @@ class User:
             leaderboard_opt_in=get("leaderboard_opt_in", True),
             has_posted=get("has_posted", False),
             has_commented=get("has_commented", False),
+            profile_image=Image.of(get("profile_image")),
             is_active=get("is_active", True),
             joined_group_at=get("joined_group_at"),
             created_at=get("created_at", EPOCH),
@@ -155,6 +203,7 @@ class Post:
     content: str
     content_format: str
     post_type: str
+    image: Image | None
     reactions: Mapping[str, int]
     reactions_version: int
     comment_count: int
@@ -170,6 +219,7 @@ class Post:
             content=document["content"],
             content_format=get("content_format", "plain"),
             post_type=get("post_type", "text"),
+            image=Image.of(get("image")),
             reactions={**NO_REACTIONS, **get("reactions", NO_REACTIONS)},
             reactions_version=get("reactions_version", 0),
             comment_count=get("comment_count", 0),

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from store.database import Database
 from store.day_set import DaySet
-from store.records import Document
+from store.records import Document, Image
 
 # What a board shows of a person. The rest, weights among it, does not leave the database.
 BOARD_FIELDS = (
-    "first_name", "last_name", "timezone", "is_active", "leaderboard_opt_in", "leaderboards", "training.workouts",
+    "first_name", "last_name", "profile_image", "timezone", "is_active", "leaderboard_opt_in", "leaderboards",
+    "training.workouts",
 )  # fmt: skip
 
 
@@ -72,6 +73,7 @@ class Contender(NamedTuple):
     last_name: str
     timezone: str
     workouts: DaySet
+    profile_image: Image | None
 
     @classmethod
     def of(cls, document: Document) -> "Contender":
@@ -82,6 +84,7 @@ class Contender(NamedTuple):
             get("last_name", ""),
             get("timezone", "UTC"),
             DaySet.decode((get("training") or {}).get("workouts")),
+            Image.of(get("profile_image")),
         )
 
 

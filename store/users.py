@@ -3,7 +3,7 @@
 Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from operator import attrgetter
 
 from config.clock import Clock
@@ -15,13 +15,14 @@ from store.events import Events
 from store.ids import IdSource
 from store.invites import Invites
 from store.pages import Page, PageRequest, read_page
-from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, User
+from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, Image, User
 
 # What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
 PERSONAL_FIELDS = (
     "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
     "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
     "announcements_read", "has_posted", "has_commented", "achievements_due", "achievements_earned",
+    "profile_image",
 )  # fmt: skip
 # What leaving a group changes of a trainee.
 NO_GROUP = {
@@ -146,6 +147,41 @@ class Users:
             return User.of(document), await self._controls.add([control], session=session)
 
         return await self._database.transact(write)
+
+    async def set_profile_image(
+        self, user_id: int, image: Image | None, control: ControlDraft
+    ) -> tuple[User, Image | None, list[ControlRecord]]:
+        """Set or take away the picture of an active account; gives the picture before, too. Atomic.
+
+        Raises ``Gone``.
+        """
+        change = (
+            {"$unset": {"profile_image": ""}}
+            if image is None
+            else {"$set": {"profile_image": image.document}}
+        )
+
+        async def write(session: Session) -> tuple[User, Image | None, list[ControlRecord]]:
+            before = await self._users.get({"_id": user_id, "is_active": True}, session=session)
+            after = await self._users.change({"_id": user_id, "is_active": True}, change, session=session)
+            if before is None or after is None:
+                raise Gone("user")
+            controls = await self._controls.add([control], session=session)
+            return User.of(after), User.of(before).profile_image, controls
+
+        return await self._database.transact(write)
+
+    async def image_keys(self, keys: Sequence[str]) -> set[str]:
+        """Give those of the keys that somebody's picture has, by one indexed query."""
+        documents = await self._users.find(
+            {"profile_image.key": {"$in": list(keys)}}, fields=["profile_image.key"]
+        )
+        return {document["profile_image"]["key"] for document in documents}
+
+    async def with_images(self) -> AsyncIterator[User]:
+        """Give everybody who has a picture."""
+        async for document in self._users.scan({"profile_image.key": {"$gt": ""}}):
+            yield User.of(document)
 
     async def set_password(
         self,

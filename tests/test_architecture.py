@@ -32,6 +32,8 @@ DOORS = {
     "stripe": {"payments/stripe_gateway.py"},
     "firebase_admin": {"push/fcm.py"},
     "PIL": {"community/images.py"},
+    "multipart": {"handlers/forms.py"},
+    "boto3": {"store/media_s3.py"},
     "redis": {"realtime", "config", "handlers/shared_counts.py"},
     "limits": {"handlers"},
 }

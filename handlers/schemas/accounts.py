@@ -9,6 +9,7 @@ from handlers.schemas.fields import (
     Flag,
     FutureTime,
     Id,
+    ImageFile,
     Input,
     Kilograms,
     Output,
@@ -58,6 +59,12 @@ class AccountChanges(Input):
     timezone = TimeZone()
     auto_post_workouts = Flag()
     goal_weight_kg = Kilograms(allow_none=True)
+
+
+class ProfileImageForm(Input):
+    image = ImageFile(
+        "At most 2 MB and 4096 x 4096: JPEG, PNG or WebP, by name, type and content.", required=True
+    )
 
 
 class CurrentPassword(Input):

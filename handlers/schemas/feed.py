@@ -1,8 +1,10 @@
 """The feed: posts, reactions and comments, input and output."""
 
-from marshmallow import fields, validate
+from typing import Any
 
-from handlers.schemas.fields import Choice, Id, Input, Output, Text, Timestamp
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from handlers.schemas.fields import Choice, Id, ImageFile, Input, Output, Text, Timestamp
 from store.records import REACTION_TYPES
 
 COUNT = validate.Range(min=0)
@@ -26,6 +28,28 @@ class NewPost(Input):
     content_format = Choice("plain", "markdown", load_default="plain")
 
 
+class NewPostForm(NewPost):
+    """The same with an image, which may stand alone."""
+
+    content = Text(most=5000, least=0, load_default="")
+    image = ImageFile(
+        "At most 5 MB and 4096 x 4096: JPEG, PNG or WebP, by name, type and content.", load_default=None
+    )
+
+    @validates_schema
+    def _check_content(self, loaded: dict[str, Any], **_: object) -> None:
+        if not loaded["content"] and loaded["image"] is None:
+            raise ValidationError({"content": ["This field may not be blank."]})
+
+
+class ImageVariant(Output):
+    """A smaller WebP version of a picture."""
+
+    width = fields.Integer()
+    height = fields.Integer()
+    url = fields.String()
+
+
 class Post(Output):
     id = Id()
     author = fields.Nested(Author)
@@ -33,6 +57,11 @@ class Post(Output):
     content_format = Choice("plain", "markdown")
     post_type = Choice("text", "workout_completed", "achievement")
     image_url = fields.String(allow_none=True)
+    image_width = fields.Integer(allow_none=True, metadata={"description": "Of the image, in pixels."})
+    image_height = fields.Integer(allow_none=True)
+    image_variants = fields.List(
+        fields.Nested(ImageVariant), metadata={"description": "Smaller versions, the smallest first."}
+    )
     reactions = fields.Nested(ReactionCounts)
     user_reactions = fields.List(Choice(*REACTION_TYPES))
     comment_count = fields.Integer(validate=COUNT)

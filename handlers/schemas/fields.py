@@ -103,6 +103,17 @@ class Remembered(fields.Raw):
         return found.strip()[:64] or None if isinstance(found, str) else None
 
 
+class ImageFile(fields.Raw):
+    """The image of a form, as ``handlers.forms`` has read it."""
+
+    def __init__(self, says: str, **options: Any) -> None:
+        super().__init__(
+            error_messages={"required": "No file was submitted."},
+            metadata={"type": "string", "format": "binary", "description": says},
+            **options,
+        )
+
+
 class TimeZone(fields.String):
     """A name of the IANA time zone database."""
 

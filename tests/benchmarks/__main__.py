@@ -19,6 +19,7 @@ from tests.benchmarks import (
     rows_fanout,
     rows_feed,
     rows_instances,
+    rows_uploads,
     rows_writes,
 )
 from tests.benchmarks.report import print_table, write_json
@@ -37,6 +38,7 @@ WORKS = [
     *rows_feed.WORKS,
     *rows_boards.WORKS,
     *rows_writes.WORKS,
+    *rows_uploads.WORKS,
 ]
 
 

@@ -21,11 +21,12 @@ MakeRequest = Callable[[], bytes]
 
 
 def request(method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
-    """The bytes of one HTTP/1.1 request; a body is JSON."""
+    """The bytes of one HTTP/1.1 request; a body is JSON, unless the headers say otherwise."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body or method != "GET":
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        lines += [] if "Content-Type" in (headers or {}) else ["Content-Type: application/json"]
+        lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 

@@ -5,12 +5,14 @@ from tests.chaos import (
     counters,
     drain,
     feed_model,
+    images,
     loop_lag,
     mongod_kill,
     reconnect_storm,
     redis_trouble,
     revoke_live,
     slow_consumer,
+    uploads,
     ws_fuzz,
 )
 from tests.chaos.frame import Scenario
@@ -27,5 +29,7 @@ _ALL = (
     loop_lag.SCENARIO,
     ws_fuzz.SCENARIO,
     *drain.SCENARIOS,
+    images.SCENARIO,
+    uploads.SCENARIO,
 )
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in _ALL}

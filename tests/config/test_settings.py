@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Rate, SettingsError, load_settings, read_env_file
+from config.settings import Bucket, Rate, SettingsError, load_settings, read_env_file
 
 GOOD = "0123456789abcdef0123456789abcdef"
 PRODUCTION = {
@@ -27,6 +27,16 @@ def test_settings_have_their_defaults_when_nothing_is_set(tmp_path: Path) -> Non
     assert len(settings.jwt_secrets[0]) >= 32
 
 
+def test_media_are_files_or_in_a_bucket(tmp_path: Path) -> None:
+    here = {"DATA_DIR": str(tmp_path)}
+    assert load_settings(here).media_bucket is None
+    assert load_settings({**here, "MEDIA_STORAGE": "file"}).media_bucket is None
+    for text, prefix in (("s3://pictures", ""), ("s3://pictures/", ""), ("s3://pictures/a/b/", "a/b/")):
+        assert load_settings({**here, "MEDIA_STORAGE": text}).media_bucket == Bucket("pictures", prefix)
+    secret = load_settings({**here, "AWS_SECRET_ACCESS_KEY": "a-secret-of-aws"})
+    assert "a-secret-of-aws" not in repr(secret)
+
+
 def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
     first = load_settings({"DATA_DIR": str(tmp_path / "new")})
     second = load_settings({"DATA_DIR": str(tmp_path / "new")})
@@ -44,6 +54,10 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "redis://:half/way@db:6379"),
         ("REDIS_URL", "redis://localhost:6379?db=x"),
+        ("MEDIA_STORAGE", "ftp://pictures"),
+        ("MEDIA_STORAGE", "s3://x"),
+        ("MEDIA_STORAGE", "s3://Bucket/pre fix"),
+        ("S3_ENDPOINT_URL", "localhost:9000"),
         ("RATE_LIMIT_READS", "many"),
         ("RATE_LIMIT_READS", "0/minute"),
         ("RATE_LIMIT_WRITES", "60"),

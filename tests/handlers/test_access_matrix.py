@@ -8,6 +8,7 @@ from community.accounts import new_epoch
 from config.deps import Deps
 from handlers.routes import ROUTES
 from tests.support.groups import PASSWORD, Groups, Person
+from tests.support.pictures import FORM_HEADERS, File, encoded, form, picture
 
 NOBODY, ADMIN, AMBASSADOR = "nobody", "admin", "ambassador"
 TRAINER, TRAINEE = "trainer", "trainee"
@@ -77,6 +78,9 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("GET", "/api/trainer/leaderboard-settings/"): TRAINERS,
     ("PUT", "/api/trainer/leaderboard-settings/"): TRAINERS,
     ("PUT", "/api/users/profiles/leaderboard-opt-in/"): TRAINEES,
+    ("POST", "/api/users/profiles/image/"): USERS,
+    ("DELETE", "/api/users/profiles/image/"): USERS,
+    ("GET", "/media/{folder}/{file}"): EVERYBODY,
     ("GET", "/healthz"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/metrics"): EVERYBODY,
@@ -155,6 +159,10 @@ async def path_of(route: str, trainer: Person, groups: Groups) -> str:
         ids["announcement_id"] = made.json["id"]
     if "user_id" in route:
         ids["user_id"] = (await groups.trainee(trainer)).id
+    if "media" in route:
+        raw = form(File.of("JPEG", encoded(picture())))
+        post = await trainer.post("/api/community/feed/", raw=raw, headers=FORM_HEADERS)
+        return str(post.json["image_url"]).removeprefix(groups.api.base_url)
     return route.format(**ids)
 
 

@@ -14,13 +14,13 @@ from typing import Any, cast
 import pytest
 
 from community.criteria import SEEDS, run_of
-from community.demo import fill_if_empty
+from community.demo import PICTURES, fill_if_empty
 from community.demo_plan import QUIET, GroupPlan, PlannedPost, make_plan
 from community.demo_training import NEWS, STREAKS
 from community.demo_words import load_words
 from community.leaderboards import scores
 from config.deps import Deps
-from scripts import demo_data, recount
+from scripts import demo_data, media_sweep, recount
 from store.markers import Markers
 from store.pages import PageRequest
 from store.store import Store
@@ -68,6 +68,8 @@ async def test_demo_data_is_whole_when_it_was_interrupted_again_and_again(
         streaks = await streaks_of(own_deps.store, group, begun_at - QUIET)
         assert streaks == [each for each in STREAKS[: len(cast_of_it.trainees)] if each]
         assert len(streaks) > len(set(streaks))  # a tie
+    swept = await asyncio.to_thread(command, media_sweep.main, *options, "--now", "--json")
+    assert swept.exit_code == 0, swept.output
     recounted = await asyncio.to_thread(command, recount.main, *options, "--json")
     assert recounted.exit_code == 0, recounted.output
     assert outcome(recounted) == {"ok": True, "miscounts": [], "summaries": [], "gaps": [], "fixed": 0}
@@ -125,6 +127,8 @@ async def assert_as_planned(store: Store, group: GroupPlan) -> None:
             post = posts[entry.id]
             assert (post.content, post.author_id, post.created_at) == (entry.text, entry.author.id, entry.at)
             assert sum(post.reactions.values()) == len(reactions[entry.id])
+    assert sum(post.image is not None for post in posts.values()) == PICTURES
+    assert users[group.trainer.id].profile_image is not None
     rows = store.database.raw["reactions"].find({"community_id": group.trainer.id}).sort("_id", 1)
     found = [(row["post_id"], row["user_id"], row["reaction_type"]) async for row in rows]
     assert len(found) == len(set(found)) == sum(map(len, reactions.values()))

@@ -39,12 +39,13 @@ class HttpAnswer:
 
 
 def request_bytes(method: str, path: str, headers: Mapping[str, str], body: object = None) -> bytes:
-    """One HTTP/1.1 request; a body is written as JSON."""
+    """One HTTP/1.1 request; a body is written as JSON, or as it is where it is bytes (their type is in the headers)."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    content = b"" if body is None else orjson.dumps(body)
+    content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
     if body is not None or method not in {"GET", "DELETE"}:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+        lines += [] if isinstance(body, bytes) else ["Content-Type: application/json"]
+        lines.append(f"Content-Length: {len(content)}")
     return "\r\n".join(lines).encode() + HEAD_END + content
 
 

@@ -1,0 +1,157 @@
+"""Bytes of media: pictures under names that nobody can guess, in files here, or (``store.media_s3``) in a bucket.
+
+Which picture belongs to what is in the documents of posts and users; nothing here decides what is kept.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from store.errors import StoreUnavailable
+
+T = TypeVar("T")
+
+# Files are read and written here and nowhere else: a slow disk holds up these, and not the loop.
+THREADS = 8
+# Of how many names a listing is made known at a time.
+LISTED = 1000
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is there: its name, its size, and when it was written."""
+
+    name: str
+    size: int
+    at: datetime
+
+
+class Media(Protocol):
+    """Where media are. Names are ``folder/name``; whoever calls makes sure of that. Raises ``StoreUnavailable``."""
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Keep the bytes under the name; when this returns they survive a crash."""
+
+    async def size(self, name: str) -> int | None:
+        """How many bytes are kept under the name; None for none."""
+
+    async def read(self, name: str, first: int, count: int) -> bytes | None:
+        """Give at most ``count`` bytes from ``first`` on; None where there is nothing of that name (any more)."""
+
+    async def delete(self, names: Iterable[str]) -> None:
+        """Keep nothing under these names any more; unknown ones are fine."""
+
+    def listed(self) -> AsyncIterator[list[Stored]]:
+        """Give all there is, in no order, a page at a time. What comes or goes meanwhile may be there or not."""
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
+
+
+class Threads:
+    """Blocking calls in threads of their own; what the system says about them becomes ``StoreUnavailable``."""
+
+    def __init__(self, failures: tuple[type[Exception], ...] = (OSError,)) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="media")
+        self._failures = failures
+
+    async def run(self, work: "partial[T]") -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except self._failures as error:
+            raise StoreUnavailable(f"media: {error}") from error
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+
+class FileMedia:
+    """Files below a directory, which all instances must share where there are several."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._threads = Threads()
+
+    async def put(self, name: str, content: bytes) -> None:
+        await self._threads.run(partial(self._put, name, content))
+
+    async def size(self, name: str) -> int | None:
+        return await self._threads.run(partial(self._size, name))
+
+    async def read(self, name: str, first: int, count: int) -> bytes | None:
+        return await self._threads.run(partial(self._read, name, first, count))
+
+    async def delete(self, names: Iterable[str]) -> None:
+        await self._threads.run(partial(self._delete, list(names)))
+
+    async def listed(self) -> AsyncIterator[list[Stored]]:
+        found = self._list()
+        while page := await self._threads.run(partial(page_of, found)):
+            yield page
+
+    async def close(self) -> None:
+        self._threads.close()
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Under its name there is all of it or nothing, whenever the machine stops."""
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{secrets.token_hex(8)}{PARTIAL}")
+        try:
+            with fresh.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        # The name itself is on the disk only with its directory.
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _size(self, name: str) -> int | None:
+        try:
+            return (self._root / name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def _read(self, name: str, first: int, count: int) -> bytes | None:
+        try:
+            with (self._root / name).open("rb") as file:
+                file.seek(first)
+                return file.read(count)
+        except FileNotFoundError:
+            return None
+
+    def _delete(self, names: list[str]) -> None:
+        for name in names:
+            (self._root / name).unlink(missing_ok=True)
+
+    def _list(self) -> Iterator[Stored]:
+        folders = [path for path in self._root.iterdir() if path.is_dir()] if self._root.is_dir() else []
+        for folder in folders:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        found = entry.stat()
+                        at = datetime.fromtimestamp(found.st_mtime, UTC)
+                        yield Stored(f"{folder.name}/{entry.name}", found.st_size, at)
+
+
+def page_of(found: Iterator[Stored]) -> list[Stored]:
+    """Give the next page of a listing; none at its end."""
+    return list(islice(found, LISTED))

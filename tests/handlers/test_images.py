@@ -1,0 +1,557 @@
+"""Pictures through the interface: taken, refused early, shown, served, and gone when they are deleted."""
+
+import asyncio
+import io
+import logging
+import re
+import secrets
+from typing import Any
+
+import pytest
+from PIL import Image
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+
+from config.deps import Deps
+from config.lifecycle import UPLOADS_AT_ONCE, UPLOADS_OF_USER
+from tests.support.client import Answer, Api
+from tests.support.groups import PASSWORD, Groups, Person
+from tests.support.http_connection import HttpConnection
+from tests.support.pictures import (
+    BOUNDARY,
+    FORM_HEADERS,
+    FORM_TYPE,
+    SECRET,
+    TYPES,
+    File,
+    encoded,
+    form,
+    hostile,
+    picture,
+    png,
+    private,
+)
+from tests.support.sockets import open_feed
+
+FEED = "/api/community/feed/"
+PROFILE = "/api/users/profiles/image/"
+TOO_LARGE = {"image": ["Image must be under 5MB."]}
+BAD_FORMAT = {"image": ["Invalid image format. Use JPEG, PNG, or WebP."]}
+BAD_DIMENSIONS = {"image": ["Image dimensions too large."]}
+MIB = 1024 * 1024
+# One of each kind but the largest, which take seconds; the scenario `images` sends 500.
+HOSTILE_PICTURES = 12
+
+
+async def upload(by: Person, file: File | None, path: str = FEED, **texts: str) -> Answer:
+    """Send a form as that person."""
+    headers = dict(FORM_HEADERS)
+    if key := texts.pop("key", ""):
+        headers["Idempotency-Key"] = key
+    found: Answer = await by.api.send("POST", path, raw=form(file, **texts), headers=headers, token=by.token)
+    return found
+
+
+def jpeg(width: int = 64, height: int = 48, **options: object) -> File:
+    return File.of("JPEG", encoded(picture(width, height), "JPEG", **options))
+
+
+def shown(answer: Answer) -> Image.Image:
+    found = Image.open(io.BytesIO(answer.body))
+    found.load()
+    return found
+
+
+def files(deps: Deps) -> list[str]:
+    """Every file that is kept, by its name."""
+    root = deps.settings.data_dir / "media"
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+async def image_post(by: Person, file: File | None = None, content: str = "Look!") -> dict[str, Any]:
+    answer = await upload(by, file or jpeg(), content=content)
+    assert answer.status == 201, answer.body
+    found: dict[str, Any] = answer.json
+    return found
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+async def test_post_shows_its_image_when_one_was_uploaded(groups: Groups, deps: Deps, kind: str) -> None:
+    trainer, trainee = await groups.group(1)
+    post = await image_post(trainee, File.of(kind, encoded(picture(700, 500), kind)))
+    assert (post["content"], post["image_width"], post["image_height"]) == ("Look!", 700, 500)
+    assert re.fullmatch(
+        re.escape(groups.api.base_url) + r"/media/community_posts/[0-9a-f]{32}\.\w+", post["image_url"]
+    )
+    assert [(each["width"], each["height"]) for each in post["image_variants"]] == [(320, 229), (640, 457)]
+    assert (await trainer.feed())[0] == {**post, "author": post["author"]}
+    whole = await groups.api.get(post["image_url"])
+    assert (whole.status, whole.headers["Content-Type"]) == (200, TYPES[kind])
+    assert (shown(whole).size, shown(whole).format) == ((700, 500), kind)
+    for each in post["image_variants"]:
+        version = await groups.api.get(each["url"])
+        assert version.headers["Content-Type"] == "image/webp"
+        assert shown(version).size == (each["width"], each["height"])
+    assert len(files(deps)) == 3
+
+
+async def test_image_may_stand_alone_and_a_form_may_have_none(groups: Groups) -> None:
+    trainer = await groups.trainer()
+    assert (await image_post(trainer, content="  "))["content"] == ""
+    alone = await upload(trainer, jpeg())
+    assert (alone.status, alone.json["content"]) == (201, "")
+    without = await upload(trainer, None, content="Words.", content_format="markdown")
+    assert (without.status, without.json["image_url"], without.json["image_variants"]) == (201, None, [])
+    assert without.json["content_format"] == "markdown"
+    empty = await upload(trainer, None, content=" ")
+    assert (empty.status, empty.json) == (400, {"content": ["This field may not be blank."]})
+    long = await upload(trainer, jpeg(), content="x" * 5001)
+    assert (long.status, list(long.json)) == (400, ["content"])
+
+
+async def test_live_event_shows_the_image_with_a_whole_address(groups: Groups, base_url: str) -> None:
+    trainer, trainee = await groups.group(1)
+    async with open_feed(base_url, trainer.token) as feed:
+        await feed.next()
+        post = await image_post(trainee)
+        event = (await feed.next())["post"]
+    assert event["image_url"].startswith("http://127.0.0.1:")
+    assert event["image_url"].endswith(post["image_url"].removeprefix(base_url))
+    assert event["image_width"] == post["image_width"]
+
+
+async def test_same_key_with_the_same_image_posts_once(groups: Groups, deps: Deps) -> None:
+    trainer = await groups.trainer()
+    key = secrets.token_hex(8)
+    first = await upload(trainer, jpeg(), content="Once.", key=key)
+    again = await upload(trainer, jpeg(), content="Once.", key=key)
+    assert (first.status, again.status, again.json) == (201, 201, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = await upload(trainer, jpeg(65), content="Once.", key=key)
+    assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+    assert len(files(deps)) == 1
+
+
+async def test_s20_image_is_refused_when_it_is_too_large_before_it_has_come(
+    groups: Groups, http_server: tuple[HTTPServer, int]
+) -> None:
+    trainer = await groups.trainer()
+    exact = File.of("JPEG", encoded(picture(), "JPEG").ljust(5 * MIB, b"\0"))
+    assert (await upload(trainer, exact)).status == 201
+    over = await upload(trainer, File.of("JPEG", exact.content + b"\0"))
+    assert (over.status, over.json) == (400, TOO_LARGE)
+    # By its length alone: not one byte of the body is sent.
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_server[1])
+    writer.write(head(trainer, f"Content-Length: {10**15}"))
+    assert b"Image must be under 5MB." in await answer_on(reader)
+    writer.close()
+
+
+@pytest.mark.parametrize("piece", [1000, 65_536])
+async def test_s20_image_is_refused_in_the_middle_when_it_comes_in_chunks(
+    groups: Groups, http_server: tuple[HTTPServer, int], piece: int
+) -> None:
+    trainer = await groups.trainer()
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_server[1])
+    writer.write(head(trainer, "Transfer-Encoding: chunked"))
+    start = form(jpeg()).partition(b"\xff\xd8\xff")
+    writer.write(chunk(start[0] + start[1] + bytes(100)))
+    answer = asyncio.create_task(answer_on(reader))
+    sent = 0
+    while not answer.done():
+        writer.write(chunk(bytes(piece)))
+        await writer.drain()
+        await asyncio.sleep(0)
+        sent += piece
+        assert sent < 12 * MIB, "refused long before"
+    assert b"Image must be under 5MB." in await answer
+    writer.close()
+
+
+async def test_s20_client_that_sends_everything_first_reads_the_refusal(groups: Groups) -> None:
+    trainer = await groups.trainer()
+    huge = File.of("JPEG", encoded(picture(), "JPEG").ljust(12 * MIB, b"\0"))
+    answer = await upload(trainer, huge)
+    assert (answer.status, answer.json) == (400, TOO_LARGE)
+    body = await trainer.api.send("POST", FEED, raw=b'{"content": "' + b"x" * 9 * MIB, token=trainer.token)
+    assert (body.status, body.json["code"]) == (413, "request_too_large")
+    other = await trainer.api.send("POST", "/api/auth/jwt/create/", raw=b'{"email": "' + b"x" * 9 * MIB)
+    assert (other.status, other.json["code"]) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "too early"),
+        (form(jpeg())[:-20], "too early"),
+        (b"x" * 100, ""),
+        (form(None, content="a") + form(None, content="b"), None),
+        (form(None, **{f"f{number}": "x" for number in range(11)}), "segment count"),
+        (form(None, content="a\0b"), "NUL"),
+        (form(None, content="a").replace(b"\r\na\r\n", b"\r\n\xff\r\n"), "UTF-8"),
+        (
+            form(None, content="a").removesuffix(f"--{BOUNDARY}--\r\n".encode()) + form(None, content="b"),
+            "repeated",
+        ),
+    ],
+)
+async def test_s20_form_is_refused_when_it_is_none(groups: Groups, raw: bytes, says: str | None) -> None:
+    trainer = await groups.trainer()
+    answer = await trainer.api.send("POST", FEED, raw=raw, headers=FORM_HEADERS, token=trainer.token)
+    if says is None:
+        assert answer.status == 201  # what comes after the end does not count
+        return
+    assert (answer.status, answer.json["code"]) == (400, "parse_error")
+    assert says in answer.json["detail"]
+
+
+async def test_s20_form_is_refused_by_field_when_it_holds_what_it_should_not(
+    groups: Groups, deps: Deps
+) -> None:
+    trainer = await groups.trainer()
+    unknown = await upload(trainer, jpeg(), colour="red")
+    assert (unknown.status, unknown.json) == (400, {"colour": ["Unknown field."]})
+    raw = form(jpeg(), field="photo")
+    elsewhere = await trainer.api.send("POST", FEED, raw=raw, headers=FORM_HEADERS, token=trainer.token)
+    assert (elsewhere.status, elsewhere.json) == (400, {"photo": ["Unknown field."]})
+    text = await upload(trainer, None, image="x")
+    assert (text.status, list(text.json)) == (400, ["image"])
+    long = await upload(trainer, None, content="x" * 70_000)
+    assert long.status == 413
+    no_boundary = await trainer.api.send(
+        "POST", FEED, raw=b"x", headers={"Content-Type": "multipart/form-data"}, token=trainer.token
+    )
+    assert (no_boundary.status, no_boundary.json["code"]) == (400, "parse_error")
+    assert files(deps) == []
+
+
+async def test_s20_uploads_wait_for_a_turn_and_too_many_of_one_person_are_refused(
+    groups: Groups, deps: Deps
+) -> None:
+    trainer, trainee = await groups.group(1)
+    for _ in range(UPLOADS_OF_USER):
+        assert await deps.lifecycle.begin_upload(trainer.id)
+    refused = await upload(trainer, jpeg())
+    assert (refused.status, refused.json["code"], refused.headers["Retry-After"]) == (503, "busy", "1")
+    for number in range(UPLOADS_AT_ONCE - UPLOADS_OF_USER):
+        assert await deps.lifecycle.begin_upload(-number)
+    waiting = asyncio.create_task(upload(trainee, jpeg()))
+    assert (await trainee.post(FEED, {"content": "Words wait for nobody."})).status == 201
+    assert not waiting.done()
+    deps.lifecycle.end_upload(trainer.id)
+    assert (await waiting).status == 201
+
+
+async def test_s20_upload_that_breaks_off_leaves_nothing(
+    groups: Groups, deps: Deps, http_server: tuple[HTTPServer, int]
+) -> None:
+    trainer = await groups.trainer()
+    whole = form(jpeg(500, 500))
+    for cut in range(0, len(whole), len(whole) // 8):
+        _, writer = await asyncio.open_connection("127.0.0.1", http_server[1])
+        writer.write(head(trainer, f"Content-Length: {len(whole)}") + whole[:cut])
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    # All turns are free again, and no request is owed an answer.
+    assert (await upload(trainer, jpeg())).status == 201
+    assert await deps.lifecycle.idle(10) == 0
+    assert len(files(deps)) == 1
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        File("a.gif", "image/jpeg", encoded(picture(), "JPEG")),
+        File("a.jpg", "image/gif", encoded(picture(), "JPEG")),
+        File("a", "image/jpeg", encoded(picture(), "JPEG")),
+        File("a.png", "image/jpeg", encoded(picture(), "JPEG")),
+        File("a.jpg", "image/jpeg", encoded(picture(), "PNG")),
+        File("a.webp", "image/webp", encoded(picture(), "GIF")),
+        File("a.jpg", "image/jpeg", b""),
+        File("a.jpg", "image/jpeg", b"\xff\xd8\xff"),
+        File("a.jpg", "image/jpeg", encoded(picture(), "JPEG")[:-300]),
+        File("a.svg", "image/svg+xml", b"<svg/>"),
+    ],
+)
+async def test_s21_image_is_refused_when_name_type_and_content_disagree(groups: Groups, file: File) -> None:
+    answer = await upload(await groups.trainer(), file)
+    assert (answer.status, answer.json) == (400, BAD_FORMAT)
+
+
+async def test_s21_image_is_refused_by_its_header_when_it_has_too_many_pixels(
+    groups: Groups, deps: Deps
+) -> None:
+    trainer = await groups.trainer()
+    for width, height in ((4097, 1), (1, 4097), (2**31 - 1, 2**31 - 1), (30_000, 30_000)):
+        answer = await upload(trainer, File.of("PNG", png(width, height, b"")))
+        assert (answer.status, answer.json) == (400, BAD_DIMENSIONS)
+    assert (await upload(trainer, File.of("PNG", png(4096, 1, bytes(1 + 3 * 4096))))).status == 201
+    assert len(files(deps)) == 4
+
+
+async def test_s21_first_frame_is_kept_of_an_animation(groups: Groups) -> None:
+    trainer = await groups.trainer()
+    for kind in ("PNG", "WEBP"):
+        frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue", "lime")]
+        raw = encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=10)
+        post = await image_post(trainer, File.of(kind, raw))
+        found = shown(await groups.api.get(post["image_url"]))
+        assert getattr(found, "n_frames", 1) == 1
+        assert found.convert("RGB").getpixel((5, 5))[0] > 200
+
+
+async def test_s21_hostile_image_is_refused_or_made_harmless(groups: Groups, deps: Deps) -> None:
+    trainer = await groups.trainer()
+    taken = 0
+    for number in range(HOSTILE_PICTURES):
+        name, file = hostile(1, number)
+        answer = await upload(trainer, file)
+        assert answer.status in {201, 400}, (name, answer.body)
+        taken += answer.status == 201
+    kept = [(deps.settings.data_dir / "media" / name).read_bytes() for name in files(deps)]
+    assert len({name[:48] for name in files(deps)}) == taken
+    assert 0 < taken < HOSTILE_PICTURES
+    assert not any(SECRET in each for each in kept)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+async def test_s22_nothing_of_the_upload_but_pixels_survives(groups: Groups, kind: str) -> None:
+    trainer = await groups.trainer()
+    tail = b"PK\x03\x04" + SECRET + b"<script>alert(1)</script>"
+    post = await image_post(trainer, File.of(kind, encoded(picture(400, 300), kind) + tail))
+    for url in (post["image_url"], *(each["url"] for each in post["image_variants"])):
+        answer = await groups.api.get(url)
+        assert b"script" not in answer.body
+        assert SECRET not in answer.body
+
+
+async def test_s22_image_is_served_so_that_nothing_in_it_can_run(groups: Groups) -> None:
+    post = await image_post(await groups.trainer(), File("x.JPEG", "image/jpeg", encoded(picture(), "JPEG")))
+    assert post["image_url"].endswith(".jpg")
+    for url in (post["image_url"], f"{post['image_url']}?w=1280"):
+        answer = await groups.api.get(url)
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+async def test_s23_orientation_is_applied_and_all_metadata_dropped(groups: Groups, kind: str) -> None:
+    trainer = await groups.trainer()
+    for orientation in range(1, 9):
+        await check_orientation(trainer, kind, orientation)
+
+
+async def check_orientation(trainer: Person, kind: str, orientation: int) -> None:
+    post = await image_post(trainer, File.of(kind, private(kind, orientation=orientation, size=(400, 200))))
+    turned = orientation >= 5
+    assert (post["image_width"], post["image_height"]) == ((200, 400) if turned else (400, 200))
+    answer = await trainer.api.get(post["image_url"])
+    assert SECRET not in answer.body
+    found = shown(answer)
+    assert not found.getexif()
+    assert not set(found.info) & {"exif", "xmp", "icc_profile", "comment", "photoshop", "Comment", "Where"}
+    # Where the red corner, top left in the file, belongs (EXIF 2.3, 4.6.4 A).
+    x, y = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}[
+        orientation
+    ]
+    red, green, blue = found.convert("RGB").getpixel(
+        (10 + x * (found.width - 20), 10 + y * (found.height - 20))
+    )
+    assert (red > 200, green < 60, blue < 60) == (True, True, True)
+
+
+async def test_s25_address_is_all_it_takes_and_ends_with_the_post(groups: Groups, deps: Deps) -> None:
+    trainer, trainee = await groups.group(1)
+    post = await image_post(trainee, jpeg(700, 500))
+    urls = [post["image_url"], *(each["url"] for each in post["image_variants"])]
+    names = {re.findall(r"[0-9a-f]{32}", url)[0] for url in urls}
+    assert len(names) == 1
+    assert [(await groups.api.get(url)).status for url in urls] == [200, 200, 200]
+    assert (await trainer.delete(f"{FEED}{post['id']}/")).status == 204
+    assert [(await groups.api.get(url)).status for url in urls] == [404, 404, 404]
+    assert files(deps) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/media/community_posts/../../jwt-secret",
+        "/media/community_posts/..%2f..%2fjwt-secret",
+        "/media/%2e%2e/jwt-secret",
+        "/media/community_posts/%00",
+        "/media/community_posts/" + "0" * 32,
+        "/media/community_posts/" + "0" * 32 + ".exe",
+        "/media/community_posts/" + "0" * 32 + ".jpg",
+        "/media/elsewhere/" + "0" * 32 + ".jpg",
+        "/media/community_posts/",
+    ],
+)
+async def test_s25_nothing_else_is_ever_served(groups: Groups, deps: Deps, path: str) -> None:
+    await image_post(await groups.trainer())
+    (deps.settings.data_dir / "jwt-secret").write_text("secret")
+    answer = await groups.api.get(path)
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+
+
+async def test_s26_address_in_a_post_is_never_fetched(groups: Groups) -> None:
+    asked = 0
+
+    async def ask(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+
+    listening = await asyncio.start_server(ask, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x.jpg"
+    trainer = await groups.trainer()
+    assert (await upload(trainer, None, image=url)).status == 400
+    assert (await trainer.post(FEED, {"content": "x", "image": url})).status == 400
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{url}"/></svg>'.encode()
+    assert (await upload(trainer, File("a.png", "image/png", svg))).status == 400
+    assert (await upload(trainer, None, content=f"![x]({url})", content_format="markdown")).status == 201
+    listening.close()
+    await listening.wait_closed()
+    assert asked == 0
+
+
+async def test_image_is_served_in_parts_and_from_caches(groups: Groups, http_client: AsyncHTTPClient) -> None:
+    post = await image_post(await groups.trainer(), jpeg(300, 200))
+    url = post["image_url"]
+    whole = await groups.api.get(url)
+    size = len(whole.body)
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    for wanted, first, last in (("0-0", 0, 0), ("10-19", 10, 19), (f"{size - 5}-", size - 5, size - 1),
+                                ("-7", size - 7, size - 1), (f"5-{size * 2}", 5, size - 1)):  # fmt: skip
+        part = await groups.api.get(url, headers={"Range": f"bytes={wanted}"})
+        assert (part.status, part.body) == (206, whole.body[first : last + 1])
+        assert part.headers["Content-Range"] == f"bytes {first}-{last}/{size}"
+    beyond = await groups.api.get(url, headers={"Range": f"bytes={size}-"})
+    assert (beyond.status, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+    for odd in ("bytes=-", "bytes=5-2", "bytes=0-1,4-5", "lines=1-2", "bytes=a-b"):
+        assert (await groups.api.get(url, headers={"Range": odd})).status == 200
+    etag = whole.headers["ETag"]
+    assert (await groups.api.get(url, headers={"If-None-Match": etag})).status == 304
+    assert (await groups.api.get(url, headers={"Range": "bytes=0-0", "If-Range": '"other"'})).status == 200
+    head_only = await http_client.fetch(url, method="HEAD")
+    assert (head_only.code, head_only.headers["Content-Length"], head_only.body) == (200, str(size), b"")
+    wrong = await groups.api.get(f"{url}?w=5")
+    assert (wrong.status, list(wrong.json)) == (400, ["w"])
+
+
+async def test_profile_image_is_shown_wherever_its_person_is(groups: Groups, deps: Deps) -> None:
+    trainer, trainee = await groups.group(1)
+    post = await trainee.write()
+    assert (await trainer.feed())[0]["author"]["profile_image"] is None
+    answer = await upload(trainee, jpeg(800, 400), PROFILE)
+    assert answer.status == 200, answer.body
+    url = answer.json["profile_image"]
+    assert "/media/profile_images/" in url
+    assert (await trainee.get("/api/auth/users/me/")).json["profile_image"] == url
+    assert (await trainer.feed())[0]["author"]["profile_image"] == url
+    assert (await trainer.get(f"{FEED}{post['id']}/")).json["author"]["profile_image"] == url
+    assert (await trainer.get("/api/trainer/trainees/")).json["results"][0]["profile_image"] == url
+    today = deps.clock.now().date().isoformat()
+    logged = await trainee.api.put(
+        f"/api/workouts/daily-logs/{today}/", {"workout_data": {"a": 1}}, token=trainee.token
+    )
+    assert logged.status in {200, 201}
+    board = await trainer.get("/api/community/leaderboard/?metric=workout_count&period=weekly")
+    assert [entry["profile_image"] for entry in board.json["entries"]] == [url]
+    assert shown(await groups.api.get(url)).size == (800, 400)
+    for width in (96, 320):
+        assert shown(await groups.api.get(f"{url}?w={width}")).size == (width, width)
+    # Replaced: the one before is gone at once.
+    second = (await upload(trainee, jpeg(50, 50), PROFILE)).json["profile_image"]
+    assert (await groups.api.get(url)).status == 404
+    assert (await trainer.feed())[0]["author"]["profile_image"] == second
+    assert (await trainee.delete(PROFILE)).status == 204
+    assert (await trainee.delete(PROFILE)).status == 204
+    assert (await groups.api.get(second)).status == 404
+    assert (await trainer.feed())[0]["author"]["profile_image"] is None
+    assert files(deps) == []
+
+
+async def test_profile_image_goes_with_its_account_and_a_posts_stays(groups: Groups, deps: Deps) -> None:
+    trainer, trainee = await groups.group(1)
+    post = await image_post(trainee)
+    url = (await upload(trainee, jpeg(), PROFILE)).json["profile_image"]
+    answer = await trainee.delete("/api/auth/users/me/", {"current_password": PASSWORD})
+    assert answer.status == 204
+    assert (await groups.api.get(url)).status == 404
+    author = (await trainer.feed())[0]["author"]
+    assert (author["last_name"], author["profile_image"]) == ("user", None)
+    assert (await groups.api.get(post["image_url"])).status == 200
+
+
+async def test_profile_image_is_refused_when_it_is_none_or_too_large(groups: Groups, deps: Deps) -> None:
+    trainer = await groups.trainer()
+    large = File.of("JPEG", encoded(picture(), "JPEG").ljust(2 * MIB + 1, b"\0"))
+    answer = await upload(trainer, large, PROFILE)
+    assert (answer.status, answer.json) == (400, {"image": ["Image must be under 2MB."]})
+    none = await upload(trainer, None, PROFILE)
+    assert (none.status, none.json) == (400, {"image": ["No file was submitted."]})
+    as_json = await trainer.post(PROFILE, {"image": "x"})
+    assert (as_json.status, as_json.json["code"]) == (415, "unsupported_media_type")
+    assert files(deps) == []
+
+
+async def test_two_profile_images_at_once_leave_one(groups: Groups, deps: Deps) -> None:
+    trainer = await groups.trainer()
+    answers = await asyncio.gather(*(upload(trainer, jpeg(64 + n), PROFILE) for n in range(2)))
+    assert [answer.status for answer in answers] == [200, 200]
+    url = (await trainer.get("/api/auth/users/me/")).json["profile_image"]
+    assert [name.rpartition("/")[2] for name in files(deps)] == [url.rpartition("/")[2]]
+
+
+async def test_post_is_refused_when_the_media_cannot_be_written(
+    groups: Groups, deps: Deps, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = await groups.trainer()
+    deps.settings.data_dir.joinpath("media").write_text("a file where the folder belongs")
+    with caplog.at_level(logging.WARNING):
+        answer = await upload(trainer, jpeg())
+    assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
+    assert await trainer.feed() == []
+
+
+async def test_connection_is_used_again_after_an_upload(
+    groups: Groups, http_server: tuple[HTTPServer, int]
+) -> None:
+    trainer = await groups.trainer()
+    connection = HttpConnection(("127.0.0.1", http_server[1]))
+    headers = {"Authorization": f"Bearer {trainer.token}"}
+    answer = await connection.send("POST", FEED, {"content": "As before."}, headers=headers)
+    assert answer.status == 201
+    assert "connection" not in answer.headers
+    connection.close()
+
+
+def head(by: Person, framing: str) -> bytes:
+    """The head of an upload."""
+    lines = [
+        f"POST {FEED} HTTP/1.1",
+        "Host: x",
+        f"Content-Type: {FORM_TYPE}",
+        f"Authorization: Bearer {by.token}",
+    ]
+    return "\r\n".join([*lines, framing, "", ""]).encode()
+
+
+def chunk(content: bytes) -> bytes:
+    return f"{len(content):x}\r\n".encode() + content + b"\r\n"
+
+
+async def answer_on(reader: asyncio.StreamReader) -> bytes:
+    """The head and the body of the answer on a connection."""
+    start = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    length = re.search(rb"(?i)content-length: (\d+)", start)
+    assert length is not None
+    return start + await reader.readexactly(int(length[1]))
+
+
+async def test_api_takes_no_image_from_another_groups_member_into_this_one(api: Api, groups: Groups) -> None:
+    alone = await groups.trainee()
+    answer = await upload(alone, jpeg())
+    assert (answer.status, answer.json["code"]) == (403, "no_group")
