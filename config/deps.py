@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from handlers.rate_limits import RateLimits
     from push.outbox import Outbox
+    from push.phones import Phones
     from realtime.hub import Hub
+    from store.notices import PendingNotice
     from store.store import Store
 
 
@@ -37,6 +39,7 @@ class Deps:
     store: Store
     realtime: Hub
     push: Outbox
+    phones: Phones[PendingNotice]
     hashing: Hashing
     tokens: Tokens
     actors: Actors

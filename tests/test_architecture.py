@@ -32,7 +32,7 @@ DOORS = {
     "stripe": {"payments/stripe_gateway.py"},
     "firebase_admin": {"push/fcm.py"},
     "PIL": {"community/images.py"},
-    "redis": {"realtime", "config", "handlers/shared_counts.py"},
+    "redis": {"realtime", "config", "handlers/shared_counts.py", "push/debounce.py"},
     "limits": {"handlers"},
 }
 # `Deps` names the types of everything it holds; at run time it imports none of them.
