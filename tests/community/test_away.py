@@ -99,6 +99,21 @@ async def test_announcement_is_told_to_the_group_with_what_is_unread(
     assert push.notice.data == {"type": "announcement", "trainer_id": str(trainer.id)}
 
 
+async def test_achievement_is_told_to_whoever_earned_it(
+    groups: Groups, deps: Deps, phones: Phones[PendingNotice], gateway: FakeGateway
+) -> None:
+    trainer, trainee = await groups.group(1)
+    token, _ = await equipped(trainee, trainer)
+    await trainee.write()
+    await send_all(phones)
+    (push,) = gateway.taken
+    assert push.token == token
+    assert push.notice.title == "Achievement Unlocked!"
+    (earned,) = (await trainee.get("/api/community/achievements/recent/")).json
+    assert push.notice.body == earned["name"]
+    assert push.notice.data == {"type": "achievement", "achievement_id": str(earned["id"])}
+
+
 async def test_author_hears_of_one_comment_and_one_reaction_in_five_minutes(
     groups: Groups, deps: Deps, phones: Phones[PendingNotice], gateway: FakeGateway, clock: FakeClock
 ) -> None:
