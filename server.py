@@ -20,6 +20,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from community.achievements import seed
+from community.away import NoticeDesk
 from community.demo import fill_if_empty, log_ins
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
@@ -40,8 +41,11 @@ from handlers.arrivals import Arrivals
 from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
+from push.debounce import Debounce
+from push.gateway import FcmGateway, Gateway, NoGateway
 from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
 from push.outbox import Outbox
+from push.phones import Phones
 from realtime.broker import LocalBroker
 from realtime.hub import Hub
 from realtime.redis_broker import RedisBroker
@@ -65,6 +69,8 @@ FIRST_HEAD_SECONDS, IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 10
 # is 10: with 500 phones connected, all stood still for 66 to 88 ms every 15 s under load, to find about a hundred
 # objects. With this it is every quarter of an hour under full load; reference counts free nearly everything anyhow.
 COLLECT_AFTER = (700, 10, 1_000)
+# A batch that FCM leaves hanging is given up within this.
+PUSH_SECONDS = 15
 # Whoever connected last has this long to send a request; a load balancer sends it with the connection.
 LAST_REQUEST_SECONDS = 0.25
 
@@ -97,6 +103,10 @@ async def open_deps(
         outbox = Outbox(_mailer(settings), metrics=metrics)
         await outbox.start()
         stack.push_async_callback(outbox.drain, MAIL_SECONDS)
+        debounce = Debounce(settings.redis_url, store.notices.tell_once, clock)
+        phones = Phones(NoticeDesk(store), _gateway(settings), debounce, metrics=metrics, clock=clock)
+        await phones.start()
+        stack.push_async_callback(phones.drain, PUSH_SECONDS)
         rate_limits = RateLimits(settings, clock=clock, metrics=metrics)
         stack.push_async_callback(rate_limits.close)
         if hashing is None:
@@ -115,6 +125,7 @@ async def open_deps(
             images=images,
             realtime=hub,
             push=outbox,
+            phones=phones,
             hashing=hashing,
             tokens=Tokens(settings.jwt_secrets, clock),
             actors=actors,
@@ -149,6 +160,12 @@ def _mailer(settings: Settings) -> MailSender:
         log.warning("SMTP_URL is not set: no e-mail will be sent, and nobody can reset a password")
         return NoMailer()
     return LogMailer(settings.mail_from)
+
+
+def _gateway(settings: Settings) -> Gateway:
+    if settings.firebase_credentials_path is None:
+        return NoGateway()
+    return FcmGateway(settings.firebase_credentials_path, settings.fcm_api_base)
 
 
 async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event | None = None) -> None:

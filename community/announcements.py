@@ -5,11 +5,12 @@ An announcement is not part of the feed: nobody answers it, and open feeds are n
 
 from collections.abc import Mapping
 
-from community import present
+from community import away, present
 from community.access import own_announcement
 from community.actor import Actor
 from community.errors import Forbidden, NotFound
 from config.deps import Deps
+from push import notices
 from store.errors import Gone
 from store.pages import Page, PageRequest
 from store.records import Announcement
@@ -33,17 +34,22 @@ async def create_announcement(
     reserved_id: int | None = None,
 ) -> Announcement:
     """Announce something to the trainer's group and give it. Raises ``Forbidden`` where the account has ended."""
+    notice = notices.announced(trainer_id=actor.id, trainer_name=away.name_of(actor.user), title=title)
+    told = away.to_group(deps, actor, notice)
     try:
-        return await deps.store.announcements.add(
+        announcement = await deps.store.announcements.add(
             community_id=actor.id,
             title=title,
             body=body,
             content_format=content_format,
             is_pinned=is_pinned,
             announcement_id=reserved_id,
+            notice=told,
         )
     except Gone as error:
         raise Forbidden from error
+    away.accept(deps, told)
+    return announcement
 
 
 async def update_announcement(

@@ -1,11 +1,12 @@
 """Comments of a post: reading, writing, deleting."""
 
-from community import achievements, present
+from community import achievements, away, present
 from community.access import deletable_comment, readable_post
 from community.actor import Actor
 from community.errors import NotFound
 from community.facts import comment_added, comment_deleted
 from config.deps import Deps
+from push import notices
 from store.errors import Gone
 from store.pages import Page, PageRequest
 
@@ -27,6 +28,10 @@ async def create_comment(
     post = await readable_post(deps, actor, post_id)
     by = await deps.people.author(actor.id)
     is_first = not actor.user.has_commented
+    notice = notices.commented(
+        post_id=post.id, author_id=post.author_id, name=away.name_of(actor.user), content=content
+    )
+    told = away.to_author(deps, actor, post, notice)
     try:
         comment, fact = await deps.store.comments.add(
             community_id=post.community_id,
@@ -35,12 +40,14 @@ async def create_comment(
             content=content,
             comment_id=reserved_id,
             is_first=is_first,
+            notice=told,
         )
     except Gone as error:
         raise NotFound("Post not found.") from error
     shown = present.comment(comment, by)
     if fact is not None:
         deps.realtime.publish(comment_added(fact, shown))
+        away.accept(deps, told)
     if is_first:
         await achievements.check(deps, actor.id)
     return shown

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 
-from community import present
+from community import away, present
 from community.access import readable_post
 from community.actor import Actor
 from community.errors import NotFound
 from config.deps import Deps
+from push import notices
 from realtime.events import ReactionsChanged
 from store.errors import Gone
 from store.pages import Page, PageRequest
@@ -32,11 +33,17 @@ def in_order(reaction_types: list[str]) -> list[str]:
 async def toggle_reaction(deps: Deps, actor: Actor, *, post_id: int, reaction_type: str) -> present.Json:
     """Turn one's own reaction on or off and give the post's counts. Raises ``NotFound``, ``Forbidden``."""
     post = await readable_post(deps, actor, post_id)
+    notice = notices.reacted(
+        post_id=post.id, author_id=post.author_id, name=away.name_of(actor.user), content=post.content
+    )
+    told = away.to_author(deps, actor, post, notice)
     try:
-        active, post, own = await deps.store.reactions.toggle(post, actor.id, reaction_type)
+        active, post, own = await deps.store.reactions.toggle(post, actor.id, reaction_type, told)
     except Gone as error:
         raise NotFound("Post not found.") from error
     deps.realtime.publish(changed(post, deps.clock.now()))
+    if active:
+        away.accept(deps, told)
     return {
         "reaction_type": reaction_type,
         "active": active,

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from handlers.rate_limits import RateLimits
     from push.outbox import Outbox
+    from push.phones import Phones
     from realtime.hub import Hub
     from store.media import Media
+    from store.notices import PendingNotice
     from store.store import Store
 
 
@@ -41,6 +43,7 @@ class Deps:
     images: Images
     realtime: Hub
     push: Outbox
+    phones: Phones[PendingNotice]
     hashing: Hashing
     tokens: Tokens
     actors: Actors

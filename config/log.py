@@ -45,7 +45,15 @@ _JWT = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*){0,4}")
 _URL_PASSWORD = re.compile(r"(://)[^/\s:@\"']*:[^/\s@\"']+@")
 
 # Libraries that write whole requests, documents or addresses at these levels or below.
-_TALKATIVE: Final = {"pymongo": logging.INFO, "stripe": logging.WARNING, "httpx": logging.WARNING}
+_TALKATIVE: Final = {
+    "pymongo": logging.INFO,
+    "stripe": logging.WARNING,
+    "httpx": logging.WARNING,
+    "google": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "requests": logging.WARNING,
+    "firebase_admin": logging.WARNING,
+}
 
 
 def configure(level: str, fmt: Literal["text", "json"], stream: TextIO) -> None:

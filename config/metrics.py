@@ -27,6 +27,14 @@ REPLAY_SOURCES: Final = ("ring", "log", "none")
 RATE_CLASSES: Final = ("reads", "writes", "creates", "auth")
 
 
+# Kept; told just before; its cause was deleted meanwhile; too old when its turn came.
+NOTICE_RESULTS: Final = ("accepted", "debounced", "gone", "expired")
+# Taken by FCM; the token is dead; refused for good; dropped, where nobody knows or it could not be sent in time.
+PUSH_RESULTS: Final = ("sent", "dead", "refused", "dropped")
+# Seconds. From an idle FCM's answer to the quarter of an hour after which a notice is dropped.
+DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+
+
 class Metrics:
     """All figures of one process, in a registry of its own, so that two servers in one process stay apart.
 
@@ -89,6 +97,17 @@ class Metrics:
 
         mails = self._counters("mails", "E-mails by outcome.", "result", ("sent", "failed", "dropped"))
         self.mails_sent, self.mails_failed, self.mails_dropped = mails.values()
+
+        self.notices = self._counters(
+            "push_notices", "Push notifications by what became of them as a whole.", "result", NOTICE_RESULTS
+        )
+        self.pushes = self._counters("pushes", "Pushes to single devices by outcome.", "result", PUSH_RESULTS)
+        self.push_delay = Histogram(
+            "cohort_push_delay_seconds",
+            "Seconds from a notice's cause to FCM's taking it for one device.",
+            registry=self._registry,
+            buckets=DELAY_SECONDS,
+        )
 
     def observe_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request.

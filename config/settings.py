@@ -88,6 +88,9 @@ class Settings:
     aws_region: str | None
     smtp_url: str | None = field(repr=False)
     mail_from: str
+    # None: no push notifications.
+    firebase_credentials_path: Path | None
+    fcm_api_base: str | None
     cors_origins: tuple[str, ...]
     allowed_origins: tuple[str, ...]
     # None: no limit.
@@ -285,6 +288,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "aws_region": reader.take("AWS_REGION", None, str) or reader.take("AWS_DEFAULT_REGION", None, str),
         "smtp_url": reader.take("SMTP_URL", None, _smtp_url),
         "mail_from": reader.take("MAIL_FROM", "Cohort <no-reply@localhost>", _mail_from),
+        "firebase_credentials_path": reader.take("FIREBASE_CREDENTIALS_PATH", None, Path),
+        "fcm_api_base": reader.take("FCM_API_BASE", None, _public_url),
         "cors_origins": reader.take("CORS_ORIGINS", NOTHING, _origins),
         "allowed_origins": reader.take("ALLOWED_ORIGINS", NOTHING, _origins),
         **{name.lower(): reader.take(name, rate, _rate) for name, rate in RATE_LIMITS.items()},

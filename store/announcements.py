@@ -4,13 +4,14 @@ Each has a number of its group, raised in the transaction that makes it, so that
 Who may announce, and who reads, is decided elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from config.clock import Clock
 from store.database import Database, Document, Session
 from store.errors import Duplicate, Gone
 from store.ids import IdSource
+from store.notices import NoticeDraft, Notices
 from store.pages import Page, PageRequest, read_page
 from store.records import Announcement
 
@@ -25,8 +26,9 @@ class Announcements:
     There they go with whoever is erased or leaves the group, in the same change.
     """
 
-    def __init__(self, database: Database, ids: IdSource, clock: Clock) -> None:
+    def __init__(self, database: Database, notices: Notices, ids: IdSource, clock: Clock) -> None:
         self._database = database
+        self._notices = notices
         self._ids = ids
         self._clock = clock
         self._announcements = database.table("announcements")
@@ -57,8 +59,9 @@ class Announcements:
         content_format: str,
         is_pinned: bool,
         announcement_id: int | None = None,
+        notice: NoticeDraft | None = None,
     ) -> Announcement:
-        """Add an announcement of the trainer ``community_id`` with the group's next number. Atomic.
+        """Add an announcement of the trainer ``community_id`` with the group's next number, and its notice. Atomic.
 
         With ``announcement_id``, an id reserved by an earlier try, what that try wrote is given. Raises ``Gone``
         where the trainer's account has ended.
@@ -87,6 +90,9 @@ class Announcements:
                 "created_at": self._clock.now(),
             }
             await self._announcements.insert(document, session=session)
+            if notice is not None:
+                pending = self._notices.document(notice, cause="announcements", cause_id=document["_id"])
+                await self._notices.add(pending, session=session)
             return Announcement.of(document)
 
         while True:
@@ -128,6 +134,19 @@ class Announcements:
     async def unread(self, community_id: int, read_up_to: int) -> int:
         """Count the group's announcements after that number, in the index alone."""
         return await self._announcements.count({"community_id": community_id, "number": {"$gt": read_up_to}})
+
+    async def unread_of(self, community_id: int, user_ids: Sequence[int]) -> dict[int, int]:
+        """Count what each of these trainees of the group has not read, by id, in two queries."""
+        trainees = await self._users.find(
+            {"_id": {"$in": list(user_ids)}, "parent_trainer": community_id}, fields=["announcements_read"]
+        )
+        marks = {each["_id"]: int(each.get("announcements_read") or 0) for each in trainees}
+        if not marks:
+            return {}
+        after = {"community_id": community_id, "number": {"$gt": min(marks.values())}}
+        fields = {"_id": 0, "community_id": 1, "number": 1}  # the index alone
+        numbers = [each["number"] for each in await self._announcements.find(after, fields=fields)]
+        return {user_id: sum(number > mark for number in numbers) for user_id, mark in marks.items()}
 
     async def mark_read(self, user_id: int, community_id: int) -> int:
         """Mark all that the group has by now as read by a trainee of it; gives the number marked up to.

@@ -4,6 +4,7 @@ The count is changed by ``$inc`` in the transaction that inserts or deletes the 
 recount. Who may comment is decided elsewhere.
 """
 
+from dataclasses import replace
 from operator import attrgetter
 
 from config.clock import Clock
@@ -12,6 +13,7 @@ from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
+from store.notices import NoticeDraft, Notices
 from store.pages import Page, PageRequest, read_page
 from store.records import Comment, FactDraft, FactRecord
 
@@ -19,8 +21,11 @@ COMMENT_ADDED, COMMENT_DELETED = "new_comment", "comment_deleted"
 
 
 class Comments:
-    def __init__(self, database: Database, events: Events, ids: IdSource, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, events: Events, notices: Notices, ids: IdSource, clock: Clock
+    ) -> None:
         self._events = events
+        self._notices = notices
         self._ids = ids
         self._clock = clock
         self._posts = database.table("posts")
@@ -53,8 +58,9 @@ class Comments:
         content: str,
         comment_id: int | None = None,
         is_first: bool = False,
+        notice: NoticeDraft | None = None,
     ) -> tuple[Comment, FactRecord | None]:
-        """Add a comment, raise its post's count and number the fact. Atomic.
+        """Add a comment, raise its post's count, number the fact and keep the notice about it. Atomic.
 
         With ``is_first`` it is noted that its author has commented.
         ``comment_id`` is an id reserved by an earlier try: what that try wrote is given, without a fact.
@@ -76,7 +82,11 @@ class Comments:
                 noted = {"$set": {"has_commented": True, **look_due()}}
                 await self._users.update({"_id": author_id, "is_active": True}, noted, session=session)
             comment = Comment.of(document)
-            return comment, _draft(COMMENT_ADDED, comment, count)
+            draft = _draft(COMMENT_ADDED, comment, count)
+            if notice is None:
+                return comment, draft
+            pending = self._notices.document(notice, cause="comments", cause_id=comment.id)
+            return comment, replace(draft, notice=pending)
 
         while True:
             try:

@@ -84,9 +84,18 @@ class DeviceTokens:
         """Mark tokens as inactive that will never work again, whoever has them."""
         await self._tokens.update_many({"_id": {"$in": list(token_ids)}}, {"$set": {"is_active": False}})
 
-    async def active(self, user_ids: Sequence[int]) -> list[DeviceToken]:
-        """Give the active tokens of all these people by one query, in the order of owners."""
+    async def some(self, token_ids: Sequence[int]) -> list[DeviceToken]:
+        """Give those of the named tokens that are active, in the order of owners."""
         documents = await self._tokens.find(
-            {"user_id": {"$in": list(user_ids)}, "is_active": True}, sort=[("user_id", 1), ("_id", 1)]
+            {"_id": {"$in": list(token_ids)}, "is_active": True}, sort=[("user_id", 1), ("_id", 1)]
+        )
+        return [DeviceToken.of(document) for document in documents]
+
+    async def active(self, user_ids: Sequence[int], *, limit: int = 0) -> list[DeviceToken]:
+        """Give the (first ``limit``, unless 0) active tokens of all these people by one query, in the order of owners."""
+        documents = await self._tokens.find(
+            {"user_id": {"$in": list(user_ids)}, "is_active": True},
+            sort=[("user_id", 1), ("_id", 1)],
+            limit=limit,
         )
         return [DeviceToken.of(document) for document in documents]

@@ -47,6 +47,7 @@ class Events:
         self._clock = clock
         self._communities = database.table("communities")
         self._events = database.table("events")
+        self._notices = database.table("notices")
         self._heads: dict[int, Community] = {}
         self._waiting: dict[int, list[_Waiting[Any]]] = {}
 
@@ -135,9 +136,14 @@ class Events:
         self, head: Community, works: Sequence[Work[Any]], session: Session
     ) -> list[tuple[Any, FactRecord]]:
         written: list[tuple[Any, FactRecord]] = []
+        notices: list[Document] = []
         for seq, work in enumerate(works, head.seq + 1):
             found, draft = await work(session)
             written.append((found, self._fact(head, seq, draft)))
+            if draft.notice is not None:
+                notices.append(dict(draft.notice))
+        if notices:
+            await self._notices.insert_many(notices, session=session)
         try:
             await self._events.insert_many([_document(fact) for _, fact in written], session=session)
         except Duplicate as error:

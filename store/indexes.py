@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from store.controls import KEPT_FOR
 from store.database import Document
+from store.notices import KEPT_FOR as NOTICES_KEPT_FOR
 
 # Partial filters are comparisons, since the planner does not see that an equality implies a `$type`.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,6 +71,12 @@ INDEXES = (
           unique=True),
     Index("users", (("achievements_due", 1),), "whose achievements are to be looked at",
           partial=(("achievements_due", {"$gt": ""}),)),
+    Index("notices", (("lane", 1), ("due_at", 1)), "what phones are to be told next"),
+    Index("notices", (("recipient_id", 1),), "erasing what somebody was to be told"),
+    Index("notices", (("actor_id", 1),), "erasing what was to be told of somebody"),
+    Index("notices", (("at", 1),), "forgetting them where nobody sends",
+          expires_after_seconds=int(NOTICES_KEPT_FOR.total_seconds())),
+    Index("notices_told", (("until", 1),), "forgetting what was told lately", expires_after_seconds=0),
     Index("controls", (("at", 1),), "what instances have to do; forgetting what they did",
           expires_after_seconds=int(KEPT_FOR.total_seconds())),
     Index("idempotency", (("user_id", 1),), "erasing stored answers with their owner"),

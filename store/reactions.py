@@ -13,22 +13,26 @@ from config.clock import Clock
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.ids import IdSource
+from store.notices import NoticeDraft, Notices
 from store.pages import Page, PageRequest, read_page
 from store.records import Post, Reaction
 
 
 class Reactions:
-    def __init__(self, database: Database, ids: IdSource, clock: Clock) -> None:
+    def __init__(self, database: Database, notices: Notices, ids: IdSource, clock: Clock) -> None:
         self._database = database
+        self._notices = notices
         self._ids = ids
         self._clock = clock
         self._posts = database.table("posts")
         self._reactions = database.table("reactions")
 
-    async def toggle(self, post: Post, user_id: int, reaction_type: str) -> tuple[bool, Post, list[str]]:
+    async def toggle(
+        self, post: Post, user_id: int, reaction_type: str, notice: NoticeDraft | None = None
+    ) -> tuple[bool, Post, list[str]]:
         """Turn one reaction of a user on or off: is it on now, the post as it is now, the user's own types.
 
-        Atomic: the reaction, the post's count and its version. Two toggles at once are two toggles. Raises
+        Atomic: the reaction, the post's count and its version, and the notice of one that is turned on. Two toggles at once are two toggles. Raises
         ``Gone`` when the post has been deleted meanwhile.
         """
 
@@ -39,7 +43,11 @@ class Reactions:
             own = {each["reaction_type"]: each["_id"] for each in mine}
             active = reaction_type not in own
             if active:
-                await self._reactions.insert(self._document(post, user_id, reaction_type), session=session)
+                fresh = self._document(post, user_id, reaction_type)
+                await self._reactions.insert(fresh, session=session)
+                if notice is not None:
+                    pending = self._notices.document(notice, cause="reactions", cause_id=fresh["_id"])
+                    await self._notices.add(pending, session=session)
                 own[reaction_type] = 0
             else:
                 await self._reactions.delete({"_id": own.pop(reaction_type)}, session=session)

@@ -305,6 +305,8 @@ class FactDraft:
     author_id: int
     comment_id: int | None = None
     comment_count: int | None = None
+    # What phones are to be told of it, as it is kept until then.
+    notice: Document | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from store.idempotency import Idempotency
 from store.ids import IdSource
 from store.indexes import apply_indexes
 from store.invites import Invites
+from store.notices import Notices
 from store.password_resets import PasswordResets
 from store.posts import Posts
 from store.reactions import Reactions
@@ -45,13 +46,16 @@ class Store:
         self.sessions = Sessions(database, self.controls, clock)
         self.password_resets = PasswordResets(database, clock)
         self.device_tokens = DeviceTokens(database, ids, clock)
+        self.notices = Notices(database, clock)
         self.posts = Posts(database, self.events, ids, clock)
-        self.comments = Comments(database, self.events, ids, clock)
-        self.reactions = Reactions(database, ids, clock)
         self.daily_logs = DailyLogs(database, self.events, self.posts, clock)
         self.training = Training(database)
-        self.achievements = Achievements(database, self.events, self.posts, ids, clock)
-        self.announcements = Announcements(database, ids, clock)
+        self.achievements = Achievements(
+            database, events=self.events, posts=self.posts, notices=self.notices, ids=ids, clock=clock
+        )
+        self.announcements = Announcements(database, self.notices, ids, clock)
+        self.comments = Comments(database, self.events, self.notices, ids, clock)
+        self.reactions = Reactions(database, self.notices, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
         self.recount = Recount(database)
         self.training_recount = TrainingRecount(database)

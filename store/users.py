@@ -61,6 +61,7 @@ class Users:
         self._announcements = database.table("announcements")
         self._device_tokens = database.table("device_tokens")
         self._awards = database.table("awards")
+        self._notices = database.table("notices")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -231,6 +232,12 @@ class Users:
             self._users, where, request, newest_first=True, record=User.of, id_of=attrgetter("id")
         )
 
+    async def trainee_ids(self, trainer_id: int, *, after: int, limit: int) -> list[int]:
+        """Give the trainer's trainees with an id above ``after``, the lowest first, by one covered query."""
+        where = {"parent_trainer": trainer_id, "_id": {"$gt": after}}
+        found = await self._users.find(where, sort=[("_id", 1)], limit=limit, fields=["_id"])
+        return [each["_id"] for each in found]
+
     async def leave_group(
         self, user_id: int, trainer_id: int, controls: Sequence[ControlDraft]
     ) -> list[ControlRecord]:
@@ -269,6 +276,8 @@ class Users:
             for table in (self._sessions, self._resets, self._idempotency, self._device_tokens, self._awards):
                 await table.delete_many({"user_id": user.id}, session=session)
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
+            for whose in ("recipient_id", "actor_id"):
+                await self._notices.delete_many({whose: user.id}, session=session)
             if user.role == TRAINER:
                 await self._invites.revoke_all(user.id, at=now, session=session)
                 await self._users.update_many(

@@ -34,7 +34,7 @@ DOORS = {
     "PIL": {"community/images.py"},
     "multipart": {"handlers/forms.py"},
     "boto3": {"store/media_s3.py"},
-    "redis": {"realtime", "config", "handlers/shared_counts.py"},
+    "redis": {"realtime", "config", "handlers/shared_counts.py", "push/debounce.py"},
     "limits": {"handlers"},
 }
 # `Deps` names the types of everything it holds; at run time it imports none of them.
