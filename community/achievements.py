@@ -37,7 +37,8 @@ async def seed(store: Store) -> None:
 async def check(deps: Deps, user_id: int, *, tells: bool = True) -> None:
     """Award what somebody has earned since their progress was last looked at. Never fails who caused it.
 
-    Unless it ``tells``, no award makes an entry in the feed: for what is written as of long ago. Where the database does not answer, their mark stays and a later check finds it.
+    Unless it ``tells``, no award makes an entry in the feed or a notice: for what is written as of long ago. Where the
+    database does not answer, their mark stays and a later check finds it.
     """
     try:
         standing = await deps.store.achievements.standing(user_id)

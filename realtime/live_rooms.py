@@ -104,7 +104,7 @@ class LiveRooms:
             room.forget_author(user_id)
 
     async def compare(self) -> None:
-        """Compares all rooms with the database: where they are (one query for each 500), and which levels changed lately.
+        """Compares all rooms with the database: where they are, 500 a query, and which levels changed lately.
 
         Rooms that differ read their log; levels that were not heard are passed on. Raises what the log raised;
         the next time then reaches back as far.
