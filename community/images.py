@@ -1,4 +1,4 @@
-"""Pictures, decoded, freed of everything private and written anew by Pillow, in a process that may die of what it is given.
+"""Pictures, freed of everything private and written anew by Pillow, in a process that may die of what it is given.
 
 How the server starts that process, limits it and speaks to it is in ``community.image_worker``; the server itself
 never imports this module, and no picture is ever decoded in the server.
@@ -30,7 +30,7 @@ WEBP_METHOD = 2
 MAX_TRANSPARENT_PIXELS = 8 * 1024 * 1024
 # zlib's, 0 to 9: 4 takes half the time of the default 6.
 PNG_LEVEL = 4
-# Pictures are stored wider than tall or the other way round; EXIF 2.3, 4.6.4 A: how each must be turned to be looked at.
+# Pictures are stored wider than tall or the other way round; EXIF 2.3, 4.6.4 A: how each is to be turned.
 ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

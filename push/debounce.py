@@ -1,4 +1,4 @@
-"""Telling only once in five minutes: in Redis where there is one, else in the database, so that it holds over instances.
+"""Telling only once in five minutes: in Redis where there is one, else in the database, for all instances.
 
 What counts as the same thing is said by the notice. Nothing here waits for long: a request only looks into memory.
 """

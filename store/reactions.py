@@ -32,8 +32,8 @@ class Reactions:
     ) -> tuple[bool, Post, list[str]]:
         """Turn one reaction of a user on or off: is it on now, the post as it is now, the user's own types.
 
-        Atomic: the reaction, the post's count and its version, and the notice of one that is turned on. Two toggles at once are two toggles. Raises
-        ``Gone`` when the post has been deleted meanwhile.
+        Atomic: the reaction, the post's count and its version, and the notice of one that is turned on. Two toggles
+        at once are two toggles. Raises ``Gone`` when the post has been deleted meanwhile.
         """
 
         async def write(session: Session) -> tuple[bool, Post, list[str]]:

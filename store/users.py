@@ -259,8 +259,8 @@ class Users:
         """Deactivate an account, take its personal data away and end its sessions. Atomic.
 
         Gives its controls. The address is free again. A trainer's trainees leave the group with them, their
-        invites end, and their announcements are deleted. Posts and comments stay, with an author who has no name any more. Doing it twice changes nothing
-        more.
+        invites end, and their announcements are deleted. Posts and comments stay, with an author who has no name any
+        more. Doing it twice changes nothing more.
         """
 
         async def write(session: Session) -> list[ControlRecord]:
