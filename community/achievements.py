@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from community import present
+from community import away, present
 from community.actor import Actor
 from community.criteria import METRICS, SEEDS, is_earned, is_told, progress_of, share_done
 from community.errors import Invalid, NotFound
 from community.facts import post_created
 from config.deps import Deps
+from push import notices
 from store.achievements import Achievement, Standing
 from store.errors import Gone, StoreError
 from store.records import User
@@ -74,9 +75,12 @@ async def _earned(deps: Deps, standing: Standing) -> list[Achievement]:
 async def _award(deps: Deps, user: User, achievement: Achievement, *, tells: bool = True) -> None:
     """Award an achievement, and tell of it; all that follows an award follows here, once. Raises ``Gone``."""
     entry = partial(entry_of, achievement) if tells else _nothing
-    awarded = await deps.store.achievements.award(user.id, achievement.id, entry)
+    notice = notices.earned(achievement_id=achievement.id, name=achievement.name)
+    told = away.to_oneself(deps, user.id, notice) if tells else None
+    awarded = await deps.store.achievements.award(user.id, achievement.id, entry, told)
     if awarded is None:
         return
+    away.accept(deps, told)
     if awarded.post is not None and awarded.fact is not None:
         by = await deps.people.author(user.id)
         deps.realtime.publish(post_created(awarded.fact, present.post(awarded.post, by, ())))

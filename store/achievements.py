@@ -15,6 +15,7 @@ from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
 from store.ids import IdSource
+from store.notices import NoticeDraft, Notices
 from store.posts import ACHIEVEMENT, POST_CREATED, Posts
 from store.records import Document, FactDraft, FactRecord, Post, User
 from store.training import TrainingSummary
@@ -92,10 +93,20 @@ class Standing:
 
 
 class Achievements:
-    def __init__(self, database: Database, events: Events, posts: Posts, ids: IdSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        events: Events,
+        posts: Posts,
+        notices: Notices,
+        ids: IdSource,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._events = events
         self._posts = posts
+        self._notices = notices
         self._ids = ids
         self._clock = clock
         self._achievements = database.table("achievements")
@@ -148,8 +159,12 @@ class Achievements:
         documents.sort(key=lambda document: int(document["_id"]), reverse=True)
         return [Award.of(document) for document in documents]
 
-    async def award(self, user_id: int, achievement_id: int, entry: Entry) -> Awarded | None:
+    async def award(
+        self, user_id: int, achievement_id: int, entry: Entry, notice: NoticeDraft | None = None
+    ) -> Awarded | None:
         """Award an achievement, with an entry in the feed of the person's group if ``entry`` gives a text. Atomic.
+
+        ``notice`` is kept with it for the person's phones.
 
         None where they have it: of many at once, on several instances, one makes it. Raises ``Gone`` for an account
         that is not active.
@@ -157,7 +172,7 @@ class Achievements:
         async with self._database.queues.turn(("awards", user_id)):
             while True:
                 try:
-                    return await self._award(user_id, achievement_id, entry)
+                    return await self._award(user_id, achievement_id, entry, notice)
                 except Outdated:
                     continue  # the person joined or left a group meanwhile, or changed their mind: look again
                 except Duplicate as error:
@@ -165,7 +180,9 @@ class Achievements:
                         return None
                     # Two ids met: once more, with others.
 
-    async def _award(self, user_id: int, achievement_id: int, entry: Entry) -> Awarded | None:
+    async def _award(
+        self, user_id: int, achievement_id: int, entry: Entry, notice: NoticeDraft | None
+    ) -> Awarded | None:
         if await self._awards.get({"user_id": user_id, "achievement_id": achievement_id}) is not None:
             return None
         person = await self._users.get({"_id": user_id, "is_active": True})
@@ -173,7 +190,7 @@ class Achievements:
             raise Gone("user")
         user = User.of(person)
         text = entry(user)
-        write = partial(self._write, user_id, achievement_id, entry)
+        write = partial(self._write, user_id, achievement_id, entry, notice=notice)
         if text is None or user.community_id is None:
             award, _ = await self._database.transact(partial(write, None))
             return Awarded(award=award)
@@ -194,7 +211,14 @@ class Achievements:
         return (award, post), FactDraft(kind=POST_CREATED, post_id=post.id, author_id=post.author_id)
 
     async def _write(
-        self, user_id: int, achievement_id: int, entry: Entry, room: int | None, session: Session
+        self,
+        user_id: int,
+        achievement_id: int,
+        entry: Entry,
+        room: int | None,
+        session: Session,
+        *,
+        notice: NoticeDraft | None,
     ) -> tuple[Award, Post | None]:
         # Counted up, so that it is a change in any case: whoever erases this person at once must wait.
         person = await self._users.change(
@@ -213,6 +237,9 @@ class Achievements:
             "earned_at": self._clock.now(),
         }
         await self._awards.insert(dict(award), session=session)
+        if notice is not None:
+            pending = self._notices.document(notice, cause="awards", cause_id=award["_id"])
+            await self._notices.add(pending, session=session)
         if text is None or room is None:
             return Award.of(award), None
         post = await self._posts.insert(

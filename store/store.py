@@ -50,7 +50,9 @@ class Store:
         self.posts = Posts(database, self.events, ids, clock)
         self.daily_logs = DailyLogs(database, self.events, self.posts, clock)
         self.training = Training(database)
-        self.achievements = Achievements(database, self.events, self.posts, ids, clock)
+        self.achievements = Achievements(
+            database, events=self.events, posts=self.posts, notices=self.notices, ids=ids, clock=clock
+        )
         self.announcements = Announcements(database, self.notices, ids, clock)
         self.comments = Comments(database, self.events, self.notices, ids, clock)
         self.reactions = Reactions(database, self.notices, ids, clock)

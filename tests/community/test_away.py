@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from community.achievements import seed
 from config.deps import Deps
 from push.phones import Phones
 from store.notices import PendingNotice
@@ -20,8 +21,9 @@ def gateway() -> FakeGateway:
 
 @pytest.fixture
 async def deps(deps: Deps, gateway: FakeGateway) -> Deps:
-    """With phones whose sending is the test's: `send_all`."""
+    """With phones whose sending is the test's: `send_all`. A first post earns nothing here (each start seeds again)."""
     await deps.store.database.table("notices").delete_many({})
+    await deps.store.database.table("achievements").delete_many({})
     return replace(deps, phones=phones_of(deps, gateway))
 
 
@@ -97,6 +99,22 @@ async def test_announcement_is_told_to_the_group_with_what_is_unread(
     assert push.notice.title == "New Announcement from Trainer Person"
     assert push.notice.body == "t" * 100
     assert push.notice.data == {"type": "announcement", "trainer_id": str(trainer.id)}
+
+
+async def test_achievement_is_told_to_whoever_earned_it(
+    groups: Groups, deps: Deps, phones: Phones[PendingNotice], gateway: FakeGateway
+) -> None:
+    await seed(deps.store)
+    trainer, trainee = await groups.group(1)
+    token, _ = await equipped(trainee, trainer)
+    await trainee.write()
+    await send_all(phones)
+    (push,) = gateway.taken
+    assert push.token == token
+    assert push.notice.title == "Achievement Unlocked!"
+    (earned,) = (await trainee.get("/api/community/achievements/recent/")).json["results"]
+    assert push.notice.body == earned["name"]
+    assert push.notice.data == {"type": "achievement", "achievement_id": str(earned["id"])}
 
 
 async def test_author_hears_of_one_comment_and_one_reaction_in_five_minutes(
