@@ -155,7 +155,14 @@ async def test_crash_between_two_awards_leaves_the_second_to_the_next_check(
         await train(deps, user, days_ago=days_ago)
     store = deps.store
     whole = store.achievements
-    store.achievements = Dying(store.database, store.events, store.posts, store.ids, deps.clock)
+    store.achievements = Dying(
+        store.database,
+        events=store.events,
+        posts=store.posts,
+        notices=store.notices,
+        ids=store.ids,
+        clock=deps.clock,
+    )
     await check(deps, user.id)
     assert "looked at later: gone" in caplog.text
     store.achievements = whole
