@@ -50,8 +50,9 @@ def take_all(connection: HTTPConnection | None, *, seconds: float) -> None:
 class _Lingering(HTTPConnection):
     """A connection whose body may not have come to its end when it is answered."""
 
-    def __init__(self, real: HTTP1Connection, *, waits: bool) -> None:
+    def __init__(self, real: HTTP1Connection, *, has_body: bool, waits: bool) -> None:
         self.real = real
+        self._has_body = has_body
         self.limit = MAX_BYTES + 1
         self.is_answered = False
         self._waits = waits
@@ -69,7 +70,7 @@ class _Lingering(HTTPConnection):
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
-        if not self._body_is_over:
+        if self._has_body and not self._body_is_over:
             headers["Connection"] = "close"
         return self.real.write_headers(start_line, headers, chunk)
 
@@ -122,11 +123,14 @@ class _Body(HTTPMessageDelegate):
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         connection: HTTPConnection = self._request_conn
-        if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
+        has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+        if has_body or "Upgrade" not in headers:  # a WebSocket takes the connection itself
             self._request_conn.set_max_body_size(sys.maxsize)
+            # Without a body, too: a handler that takes bodies while they come may answer before there is none.
             # Who expects to be told to go on has sent nothing yet, and will not once there is an answer.
-            self._connection = _Lingering(self._request_conn, waits="Expect" not in headers)
-            connection = self._connection
+            connection = self._connection = _Lingering(
+                self._request_conn, has_body=has_body, waits="Expect" not in headers
+            )
         self._inner = self._app.start_bounded(self._server_conn, connection)
         return self._inner.headers_received(start_line, headers)
 
