@@ -192,6 +192,15 @@ class Database:
                 # Full jitter, 2 ms doubling to 128 ms: a conflict is over when the other's commit is, some ms.
                 await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - no secret
 
+    async def transact_anew(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """As ``transact``, and once more where an id that ``work`` makes is taken: two processes may meet on one."""
+        while True:
+            try:
+                return await self.transact(work)
+            except Duplicate as error:
+                if error.key != "_id":
+                    raise
+
     async def _attempt(self, work: Callable[[Session], Awaitable[T]], deadline: float) -> T:
         async with self._client.start_session() as session:
             await session.start_transaction(ReadConcern("snapshot"), MAJORITY, ReadPreference.PRIMARY)

@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 from config.clock import Clock
 from store.achievements import Achievements
 from store.announcements import Announcements
+from store.ambassadors import Ambassadors
+from store.audit import Audit
 from store.comments import Comments
+from store.commissions import Commissions
 from store.controls import Controls
 from store.daily_logs import DailyLogs
 from store.database import Database
@@ -20,6 +23,7 @@ from store.ids import IdSource
 from store.indexes import apply_indexes
 from store.invites import Invites
 from store.notices import Notices
+from store.ledger import Ledger
 from store.password_resets import PasswordResets
 from store.posts import Posts
 from store.reactions import Reactions
@@ -57,6 +61,10 @@ class Store:
         self.comments = Comments(database, self.events, self.notices, ids, clock)
         self.reactions = Reactions(database, self.notices, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
+        self.audit = Audit(database, ids, clock)
+        self.ledger = Ledger(database, ids, clock)
+        self.ambassadors = Ambassadors(database, clock)
+        self.commissions = Commissions(database, self.ledger, ids, clock)
         self.recount = Recount(database)
         self.training_recount = TrainingRecount(database)
 
