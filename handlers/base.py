@@ -13,6 +13,7 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import date
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, cast
 
@@ -59,6 +60,14 @@ SECURITY_HEADERS = {
 
 # Beyond what browsers show of an answer from another origin by themselves.
 EXPOSED = "X-Feed-Position, X-Request-ID, ETag, Retry-After, RateLimit, RateLimit-Policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an operation gave, where that is not always 201. With 202 it is not over: the next try goes on."""
+
+    status: int
+    value: object
 
 
 class ApiHandler(RequestHandler):
@@ -289,13 +298,15 @@ class ApiHandler(RequestHandler):
         """Tornado would hash every answer; only cached endpoints have an ETag, made in ``reply``."""
 
     async def create(self, make: Callable[[int | None], Awaitable[object]]) -> None:
-        """Run an operation that creates, once for each ``Idempotency-Key``, and answer 201 with what it gave.
+        """Run an operation that creates, once for each ``Idempotency-Key``, and answer with what it gave.
 
-        ``make`` is given the id to use, or None where the client sent no key.
+        ``make`` is given the id to use, or None where the client sent no key. The status is 201, or as
+        ``Answered`` says.
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
-            self.reply(await make(None), status=201)
+            made = _answered(await make(None))
+            self.reply(made.value, status=made.status)
             return
         if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
             message = f"Ensure this header has 1 to {MAX_KEY_LENGTH} printable characters."
@@ -309,7 +320,7 @@ class ApiHandler(RequestHandler):
             self.reply_bytes(claim.body, status=claim.status)
             return
         try:
-            body = orjson.dumps(await make(claim.reserved_id))
+            made = _answered(await make(claim.reserved_id))
         except DomainError:
             await kept.release(stored_key)
             raise
@@ -317,11 +328,16 @@ class ApiHandler(RequestHandler):
             # Perhaps it was done. The next try may start at once, with the same id.
             await kept.abandon(stored_key)
             raise
+        body = orjson.dumps(made.value)
+        if made.status == 202:
+            await kept.abandon(stored_key)
+            self.reply_bytes(body, status=202)
+            return
         try:
-            await kept.settle(stored_key, status=201, body=body)
+            await kept.settle(stored_key, status=made.status, body=body)
         except StoreError as error:
             log.warning("an answer could not be kept for its Idempotency-Key: %s", error)
-        self.reply_bytes(body, status=201)
+        self.reply_bytes(body, status=made.status)
 
     def _fingerprint(self) -> str:
         """The request as a keyed digest: bodies may hold passwords, which must not be guessable from it."""
@@ -369,6 +385,10 @@ class NotFoundHandler(ApiHandler, declares=False):
     async def prepare(self) -> None:
         request_id.set(self.request_id)
         raise NotFound
+
+
+def _answered(made: object) -> Answered:
+    return made if isinstance(made, Answered) else Answered(201, made)
 
 
 def etag_of(body: bytes) -> str:

@@ -26,6 +26,7 @@ from handlers import (
     trainers,
     training,
 )
+from handlers import accounts, auth, connect, docs_page, feed, operators, payouts, trainers
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.bodies import BoundedApplication
 from handlers.endpoint import Route, check
@@ -78,6 +79,13 @@ ROUTES: Sequence[Route] = (
     Route("/api/users/profiles/leaderboard-opt-in/", training.LeaderboardOptInHandler, "leaderboard_opt_in"),
     Route("/api/users/profiles/image/", profiles.ProfileImageHandler, "profile_image"),
     Route("/media/{folder}/{file}", media.MediaHandler, "media"),
+    Route("/api/ambassador/connect/status/", connect.ConnectStatusHandler, "connect_status"),
+    Route("/api/ambassador/connect/onboard/", connect.OnboardHandler, "connect_onboard"),
+    Route("/api/ambassador/connect/return/", connect.ConnectReturnHandler, "connect_return"),
+    Route("/api/ambassador/connect/refresh/", connect.ConnectRefreshHandler, "connect_refresh"),
+    Route("/api/ambassador/payouts/", payouts.OwnPayoutsHandler, "own_payouts"),
+    Route("/api/admin/ambassadors/{ambassador_id}/payout/", payouts.PayoutHandler, "payout"),
+    Route("/api/admin/ambassadors/{ambassador_id}/payouts/", payouts.PayoutsHandler, "payouts"),
     Route("/healthz", operators.HealthHandler, "healthz"),
     Route("/readyz", operators.ReadyHandler, "readyz"),
     Route("/metrics", operators.MetricsHandler, "metrics"),

@@ -13,6 +13,7 @@ from store.ambassadors import Ambassadors
 from store.audit import Audit
 from store.comments import Comments
 from store.commissions import Commissions
+from store.connect_accounts import ConnectAccounts
 from store.controls import Controls
 from store.daily_logs import DailyLogs
 from store.database import Database
@@ -25,6 +26,7 @@ from store.invites import Invites
 from store.notices import Notices
 from store.ledger import Ledger
 from store.password_resets import PasswordResets
+from store.payouts import Payouts
 from store.posts import Posts
 from store.reactions import Reactions
 from store.recount import Recount
@@ -65,6 +67,15 @@ class Store:
         self.ledger = Ledger(database, ids, clock)
         self.ambassadors = Ambassadors(database, clock)
         self.commissions = Commissions(database, self.ledger, ids, clock)
+        self.payouts = Payouts(
+            database,
+            commissions=self.commissions,
+            ledger=self.ledger,
+            audit=self.audit,
+            ids=ids,
+            clock=clock,
+        )
+        self.connect_accounts = ConnectAccounts(database, clock)
         self.recount = Recount(database)
         self.training_recount = TrainingRecount(database)
 
