@@ -8,6 +8,7 @@ from handlers.schemas.lists import PageQuery, page_of
 from payments import pay_out, present
 
 TAG = "Payouts"
+PAGE = page_of(schemas.Payout)
 
 
 class PayoutHandler(ApiHandler):
@@ -47,7 +48,7 @@ class PayoutsHandler(ApiHandler):
             roles=ADMINS,
             tag=TAG,
             query=PageQuery(),
-            answers={200: page_of(schemas.Payout)},
+            answers={200: PAGE},
         )
     )
     async def get(self, ambassador_id: str) -> None:
@@ -63,7 +64,7 @@ class OwnPayoutsHandler(ApiHandler):
             roles=AMBASSADORS,
             tag=TAG,
             query=PageQuery(),
-            answers={200: page_of(schemas.Payout)},
+            answers={200: PAGE},
         )
     )
     async def get(self) -> None:

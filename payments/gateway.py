@@ -3,7 +3,7 @@
 Which service that is, and how it is spoken to, is the business of ``payments.stripe_gateway``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -123,6 +123,9 @@ class Gateway(Protocol):
 
     async def transfers_of(self, group: str) -> Sequence[Transfer]:
         """Give all transfers of a group."""
+
+    def all_transfers(self) -> AsyncIterator[Transfer]:
+        """Walk through all transfers there are, newest first."""
 
     async def create_account(self, *, email: str, ambassador_id: int, key: str) -> Account:
         """Make an account that payouts can go to."""

@@ -5,9 +5,10 @@ payout is decided elsewhere.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import httpx
@@ -25,11 +26,9 @@ from payments.gateway import (
     transfer_of,
 )
 
-# Seconds, for one connection and for one silence. Stripe itself gives up after 30 s or so.
-CONNECT_SECONDS, READ_SECONDS = 5, 30
-# A whole call, however the answer drips in.
-CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
-# The only transfer of a group is the first; more than one is looked at by a person.
+# For one connection and for one silence; a whole call has both, however the answer drips in.
+CONNECT_FOR, READ_FOR = timedelta(seconds=5), timedelta(seconds=30)
+# The most that Stripe lists at once.
 LISTED = 100
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -42,10 +41,11 @@ class _Wire(stripe.HTTPClient):
 
     name = "httpx"
 
-    def __init__(self) -> None:
+    def __init__(self, read_for: timedelta) -> None:
         super().__init__()
+        self._call_seconds = (CONNECT_FOR + read_for).total_seconds()
         limits = httpx.Limits(max_connections=20, max_keepalive_connections=5, keepalive_expiry=30)
-        timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        timeout = httpx.Timeout(read_for.total_seconds(), connect=CONNECT_FOR.total_seconds())
         self._http = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
 
     async def request_async(
@@ -58,7 +58,7 @@ class _Wire(stripe.HTTPClient):
                 written()
 
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(self._call_seconds):
                 answer = await self._http.request(
                     method, url, headers=dict(headers), content=post_data, extensions={"trace": trace}
                 )
@@ -73,8 +73,10 @@ class _Wire(stripe.HTTPClient):
 class StripeGateway:
     """Stripe, as one server with one key sees it."""
 
-    def __init__(self, secret_key: str, *, api_base: str | None = None) -> None:
-        self._wire = _Wire()
+    def __init__(
+        self, secret_key: str, *, api_base: str | None = None, read_for: timedelta = READ_FOR
+    ) -> None:
+        self._wire = _Wire(read_for)
         self._client = stripe.StripeClient(
             secret_key,
             base_addresses={"api": api_base} if api_base else {},
@@ -105,9 +107,19 @@ class StripeGateway:
             _written.reset(token)
 
     async def transfers_of(self, group: str) -> Sequence[Transfer]:
-        listed = await _answer(
-            self._client.v1.transfers.list_async({"transfer_group": group, "limit": LISTED})
-        )
+        return await self._list(transfer_group=group)
+
+    async def all_transfers(self) -> AsyncIterator[Transfer]:
+        page = await self._list()
+        while page:
+            for each in page:
+                yield each
+            page = await self._list(starting_after=page[-1].id)
+
+    async def _list(self, **where: Any) -> Sequence[Transfer]:
+        # Any: the library's own type for it takes no keys that are not literal.
+        wanted: Any = {"limit": LISTED, **where}
+        listed = await _answer(self._client.v1.transfers.list_async(wanted))
         found = listed.get("data")
         if not isinstance(found, list):
             raise GatewayUnknown("not a list of transfers")

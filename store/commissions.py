@@ -110,7 +110,18 @@ class Commissions:
             self._commissions, where, request, newest_first=True, record=Commission.of, id_of=attrgetter("id")
         )
 
-    async def scan(self) -> AsyncIterator[Commission]:
+    async def payable(self) -> Sequence[tuple[int, int, int]]:
+        """Give every ambassador who has something to be paid, or owes: their id, the cents, and of how many entries."""
+        found = await self._commissions.aggregate(
+            [
+                {"$match": {"status": APPROVED, "payout_id": None}},
+                {"$group": {"_id": "$ambassador_id", "cents": {"$sum": "$cents"}, "count": {"$sum": 1}}},
+                {"$sort": {"_id": 1}},
+            ]
+        )
+        return [(each["_id"], int(each["cents"]), int(each["count"])) for each in found]
+
+    async def scan(self, session: Session | None = None) -> AsyncIterator[Commission]:
         """Walk through all entries: for the audit."""
-        async for each in self._commissions.scan({}):
+        async for each in self._commissions.scan({}, session=session):
             yield Commission.of(each)

@@ -81,7 +81,7 @@ INDEXES = (
     Index("ambassadors", (("referral_code", 1),), "who is meant by a code", unique=True),
     Index("commissions", (("kind", 1), ("source_id", 1)), "one entry of a kind a cause", unique=True),
     Index("commissions", (("ambassador_id", 1), ("_id", -1)), "an ambassador's history"),
-    Index("commissions", (("ambassador_id", 1), ("status", 1), ("payout_id", 1), ("_id", 1)),
+    Index("commissions", (("status", 1), ("payout_id", 1), ("ambassador_id", 1), ("_id", 1)),
           "what can be paid out"),
     Index("commissions", (("payout_id", 1), ("_id", 1)), "what a payout pays",
           partial=(("payout_id", {"$gt": 0}),)),

@@ -4,10 +4,10 @@ A movement takes from one account what it gives to another, so the books balance
 a fact causes is decided by those who record the fact, in the same transaction.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 
 from config.clock import Clock
-from store.database import Database, Document, Session
+from store.database import Database, Session
 from store.ids import IdSource
 from store.money_records import Movement
 
@@ -74,18 +74,13 @@ class Ledger:
         where = {"$or": [{"to": account}, {"from": account}]}
         return [Movement.of(each) for each in await self._movements.find(where, sort=[("_id", 1)])]
 
-    async def scan(self) -> AsyncIterator[Movement]:
+    async def scan(self, session: Session | None = None) -> AsyncIterator[Movement]:
         """Walk through all movements: for the audit."""
-        async for each in self._movements.scan({}):
+        async for each in self._movements.scan({}, session=session):
             yield Movement.of(each)
 
 
-Balances = dict[str, int]
-
-
-def add_up(balances: Balances, movement: Movement | Document) -> None:
+def add_up(balances: MutableMapping[str, int], movement: Movement) -> None:
     """Apply a movement to balances by account."""
-    if not isinstance(movement, Movement):
-        movement = Movement.of(movement)
     balances[movement.source] = balances.get(movement.source, 0) - movement.cents
     balances[movement.target] = balances.get(movement.target, 0) + movement.cents

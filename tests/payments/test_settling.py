@@ -1,0 +1,312 @@
+"""What Stripe shows that was not ordered, what came back, and who was faster: nothing is paid again by itself."""
+
+import asyncio
+import dataclasses
+import logging
+from datetime import timedelta
+
+import pytest
+
+from config.deps import Deps
+from config.settings import load_settings
+from payments.errors import PaymentsNotConfigured
+from payments.gateway import GatewayUnknown, Transfer, account_of, transfer_of
+from payments.gateway_door import GatewayDoor
+from payments.pay_out import pay_out
+from payments.payouts import fail, new_lease, raise_flag, send, settle
+from payments.reconcile import RECONCILER, keep_reconciled, reconcile
+from payments.transfers import apply_transfer
+from store.ledger import SUSPENSE, paid
+from store.money_records import COMPLETED, FAILED, SENDING, UNKNOWN, Payout
+from tests.payments.test_payouts import claimed, is_free, is_paid, sent
+from tests.support import stripe_double as faults
+from tests.support.ambassadors import TERMINAL, Payees
+from tests.support.clock import FakeClock
+from tests.support.stripe_double import StripeDouble
+
+
+def transfer_for(payout: Payout, **other: object) -> Transfer:
+    made = Transfer(
+        id="tr_1", cents=payout.cents, currency=payout.currency, destination=payout.destination,
+        group=payout.group, reversed_cents=0,
+    )  # fmt: skip
+    return dataclasses.replace(made, **other)
+
+
+@pytest.mark.parametrize(
+    "other", [{"cents": 999}, {"destination": "acct_other"}, {"currency": "eur"}, {"group": None}]
+)
+async def test_payout_waits_for_a_person_when_the_transfer_is_not_what_was_ordered(
+    deps: Deps, payees: Payees, caplog: pytest.LogCaptureFixture, other: dict[str, object]
+) -> None:
+    payout = await sent(deps, payees)
+    for _ in range(2):
+        payout = await settle(deps, payout, [transfer_for(payout, **other)], by=RECONCILER)
+    assert payout.state == SENDING
+    assert "not what was ordered" in str(payout.flag)
+    assert [each.levelno for each in caplog.records].count(logging.ERROR) == 1
+    caplog.clear()
+
+
+async def test_payout_waits_for_a_person_when_there_are_two_transfers(
+    deps: Deps, payees: Payees, caplog: pytest.LogCaptureFixture
+) -> None:
+    payout = await sent(deps, payees)
+    two = [transfer_for(payout), transfer_for(payout, id="tr_2")]
+    payout = await settle(deps, payout, two, by=RECONCILER)
+    assert payout.flag == "Stripe has 2 transfers for it: tr_1, tr_2."
+    caplog.clear()
+
+
+async def test_failed_payout_waits_for_a_person_when_a_transfer_turns_up(
+    deps: Deps, payees: Payees, caplog: pytest.LogCaptureFixture
+) -> None:
+    payout = await fail(deps, await sent(deps, payees), "No.", by=RECONCILER)
+    payout = await settle(deps, payout, [transfer_for(payout)], by=RECONCILER)
+    assert (payout.state, payout.flag) == (FAILED, "It failed, and Stripe has tr_1 for it.")
+    caplog.clear()
+
+
+async def test_flag_is_raised_on_the_payout_as_it_is_now(
+    deps: Deps, payees: Payees, caplog: pytest.LogCaptureFixture
+) -> None:
+    stale = await sent(deps, payees)
+    await deps.store.payouts.set_unknown(stale, is_unclear=True, error_message=None)
+    assert (await raise_flag(deps, stale, "Look.")).flag == "Look."
+    caplog.clear()
+
+
+async def test_reversal_goes_to_suspense_as_far_as_it_was_seen(
+    deps: Deps, payees: Payees, stripe: StripeDouble
+) -> None:
+    user = await payees.ready(1_000)
+    payout = await pay_out(deps, TERMINAL, user.id)
+    before = await deps.store.ledger.balance(SUSPENSE)
+    first = transfer_of(stripe.reverse(str(payout.transfer_id), 300))
+    second = transfer_of(stripe.reverse(str(payout.transfer_id), 200))
+    # In whatever order, and as often as they come.
+    await asyncio.gather(*(apply_transfer(deps, each) for each in (second, first, second, first)))
+    found = await deps.store.payouts.get(payout.id)
+    assert found is not None
+    assert (found.state, found.reversed_cents, found.flag) == (COMPLETED, 500, "The transfer was reversed.")
+    assert await deps.store.ledger.balance(paid(payout.destination)) == 500
+    assert await deps.store.ledger.balance(SUSPENSE) - before == 500
+    assert await deps.store.commissions.claimable(user.id) == []
+    assert await deps.store.payouts.record_reversal(found, 400, by=RECONCILER) == found
+
+
+async def test_event_about_a_transfer_settles_its_payout(
+    deps: Deps, payees: Payees, stripe: StripeDouble
+) -> None:
+    user = await payees.ready(1_000)
+    stripe.faults.append(faults.SILENCE_AFTER)
+    payout = await pay_out(deps, TERMINAL, user.id)
+    (made,) = stripe.transfers
+    settled = await apply_transfer(deps, transfer_of(stripe.reverse(made["id"], 100)))
+    assert settled is not None
+    assert (settled.state, settled.reversed_cents) == (COMPLETED, 100)
+    for group in (None, "order-5", f"payout-{payout.id + 1}", f"payout-{2**53}"):
+        assert await apply_transfer(deps, transfer_for(payout, group=group)) is None
+
+
+async def test_answer_counts_when_somebody_else_was_at_work_meanwhile(
+    deps: Deps, payees: Payees, stripe: StripeDouble
+) -> None:
+    payout = await sent(deps, payees)
+    await deps.store.payouts.set_unknown(payout, is_unclear=True, error_message=None)
+    stripe.book.put("transfer", {"id": "tr_x", "transfer_group": payout.group, "amount": payout.cents,
+                                 "destination": payout.destination, "amount_reversed": 0, "currency": "usd"})  # fmt: skip
+    (made,) = [transfer_of(each) for each in stripe.transfers_of(payout.group)]
+    settled = await settle(deps, payout, [made], by=RECONCILER)
+    assert (settled.state, settled.transfer_id) == (COMPLETED, "tr_x")
+    # Whoever comes late changes nothing.
+    assert (await fail(deps, payout, "No.", by=RECONCILER)).state == COMPLETED
+    assert await deps.store.payouts.begin_send(payout, new_lease(deps)) is None
+    assert await deps.store.payouts.note_absence(payout) is None
+
+
+class Meddler:
+    """Does something at a named point: where a test's process would die, somebody else is faster."""
+
+    def __init__(self, point: str) -> None:
+        self.point = point
+        self.reached = asyncio.Event()
+
+    def __call__(self, name: str) -> None:
+        if name == self.point:
+            self.reached.set()
+
+
+async def test_sender_stops_when_its_lease_was_taken(
+    deps: Deps, payees: Payees, stripe: StripeDouble, clock: FakeClock
+) -> None:
+    payout = await claimed(deps, payees)
+    stripe.faults.append(faults.LIMITED)
+    other = new_lease(deps)
+
+    class Thief(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            self.advance(50)
+            assert await deps.store.payouts.take(payout.id, other) is not None
+
+    thief = Thief(clock.now())
+    moved = dataclasses.replace(deps, clock=thief)
+    # The store's own clock goes with it.
+    clock.advance(60)
+    given_up = await send(moved, payout, new_lease(moved), by=TERMINAL)
+    assert given_up.state == UNKNOWN
+    assert len([each for each in stripe.requests if each[1] == "/v1/transfers"]) == 1
+
+
+async def test_sender_stops_when_stripe_may_have_forgotten_the_key(
+    deps: Deps, payees: Payees, stripe: StripeDouble, clock: FakeClock
+) -> None:
+    payout = await sent(deps, payees)
+    clock.advance(20 * 3600 - 0.2)
+    stripe.faults.extend([faults.LIMITED] * 20)
+    given_up = await reconcile(deps, payout, by=RECONCILER)
+    assert given_up.state == UNKNOWN
+    sends = [each for each in stripe.requests if each[:2] == ("POST", "/v1/transfers")]
+    assert len(sends) <= 4
+    assert (await deps.store.payouts.get(payout.id)) is not None
+
+
+async def test_look_of_somebody_slower_changes_nothing(
+    deps: Deps, payees: Payees, stripe: StripeDouble, clock: FakeClock
+) -> None:
+    payout = await sent(deps, payees)
+    clock.advance(26 * 3600)
+
+    def faster(name: str) -> None:
+        # A look is a compare-and-set: this one's payout has changed by the time it writes.
+        raw = deps.store.database.raw["payouts"]
+        changed.append(asyncio.ensure_future(raw.update_one({"_id": payout.id}, {"$inc": {"version": 1}})))
+
+    changed: list[asyncio.Future[object]] = []
+    beaten = dataclasses.replace(deps, crash_point=faster)
+    looked = await reconcile(beaten, payout, by=RECONCILER)
+    await asyncio.gather(*changed)
+    assert looked.is_open
+    assert len(looked.absent_at) <= 1
+
+
+async def test_round_settles_what_is_open_and_waits_for_leases(
+    own_deps: Deps, stripe: StripeDouble, clock: FakeClock
+) -> None:
+    payees = Payees(own_deps, stripe)
+    first, second = await claimed(own_deps, payees), await claimed(own_deps, payees)
+    slept: list[float] = []
+
+    class Stop(Exception):
+        pass
+
+    class Once(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            slept.append(seconds)
+            clock.advance(seconds)
+            if len(slept) == 2:
+                raise Stop
+
+        def now(self):
+            return clock.now()
+
+    with pytest.raises(Stop):
+        await keep_reconciled(dataclasses.replace(own_deps, clock=Once()))
+    # At first somebody has the leases, for 40 s; then nothing is left.
+    assert slept == [40, 60]
+    for each in (first, second):
+        settled = await own_deps.store.payouts.get(each.id)
+        assert settled is not None
+        await is_paid(own_deps, stripe, settled)
+    text, _ = own_deps.metrics.render()
+    assert b'cohort_payouts_open{state="CLAIMED"} 0.0' in text
+
+
+async def test_round_goes_on_when_one_payout_breaks_it(
+    own_deps: Deps, stripe: StripeDouble, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    payees = Payees(own_deps, stripe)
+    broken, good = await claimed(own_deps, payees), await claimed(own_deps, payees)
+    clock.advance(700)
+    # Its commissions were tampered with, so no transaction about them can be right.
+    await own_deps.store.database.raw["commissions"].update_many(
+        {"payout_id": broken.id}, {"$set": {"payout_id": None}}
+    )
+
+    class Stop(Exception):
+        pass
+
+    class Once(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            raise Stop
+
+        def now(self):
+            return clock.now()
+
+    with pytest.raises(Stop):
+        await keep_reconciled(dataclasses.replace(own_deps, clock=Once()))
+    assert any("could not be reconciled" in each.getMessage() for each in caplog.records)
+    caplog.clear()
+    settled = await own_deps.store.payouts.get(good.id)
+    assert settled is not None
+    await is_free(own_deps, settled)
+
+
+async def test_round_waits_when_the_gateway_is_not_there(own_deps: Deps, stripe: StripeDouble) -> None:
+    payees = Payees(own_deps, stripe)
+    payout = await sent(own_deps, payees)
+
+    class Stop(Exception):
+        pass
+
+    class Once(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            assert seconds == 60
+            raise Stop
+
+        def now(self):
+            return own_deps.clock.now() + timedelta(seconds=100)
+
+    await own_deps.store.payouts.release(payout.id, new_lease(own_deps))
+    await own_deps.store.database.raw["payouts"].update_many({}, {"$set": {"lease_until": None}})
+    without = GatewayDoor(load_settings({"DATA_DIR": str(own_deps.settings.data_dir)}))
+    with pytest.raises(PaymentsNotConfigured):
+        await without()
+    await without.close()
+    with pytest.raises(Stop):
+        await keep_reconciled(dataclasses.replace(own_deps, clock=Once(), gateway=without))
+
+
+async def test_door_opens_once_and_is_closed(own_deps: Deps, stripe: StripeDouble) -> None:
+    settings = dataclasses.replace(own_deps.settings, stripe_api_base=stripe.base_url)
+    door = GatewayDoor(settings)
+    first, second = await asyncio.gather(door(), door())
+    assert first is second
+    assert await first.transfers_of("payout-1") == []
+    await door.close()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"id": "tr_1", "amount": True, "currency": "usd", "destination": "acct_1"},
+        {"id": "tr_1", "amount": 5.0, "currency": "usd", "destination": "acct_1"},
+        {"id": "", "amount": 5, "currency": "usd", "destination": "acct_1"},
+        {"id": "tr_1", "amount": 5, "currency": "usd", "destination": None},
+    ],
+)
+def test_answer_is_not_understood_when_it_is_no_transfer(document: dict[str, object]) -> None:
+    with pytest.raises(GatewayUnknown):
+        transfer_of(document)
+
+
+def test_objects_are_read_as_stripe_writes_them() -> None:
+    written = {"id": "tr_1", "amount": 5, "currency": "usd", "destination": {"id": "acct_1"}}
+    assert transfer_of(written) == Transfer(
+        id="tr_1", cents=5, currency="usd", destination="acct_1", group=None, reversed_cents=0
+    )
+    assert account_of({"id": "acct_1", "payouts_enabled": True}).payouts_enabled
+    with pytest.raises(GatewayUnknown):
+        account_of({"payouts_enabled": True})
