@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from config.deps import Deps
-from payments.errors import PaymentsNotConfigured
 from payments.gateway import GatewayError
 from payments.payouts import fail, may_send, new_lease, reread, send, settle
 from store.errors import StoreUnavailable
@@ -87,7 +86,7 @@ async def keep_reconciled(deps: Deps) -> None:
         pause = EVERY
         try:
             pause = await _round(deps)
-        except (StoreUnavailable, PaymentsNotConfigured) as error:
+        except StoreUnavailable as error:
             log.warning("payouts were not reconciled: %s", error)
         await deps.clock.sleep(pause.total_seconds())
 

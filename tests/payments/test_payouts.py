@@ -233,8 +233,6 @@ async def test_payout_stays_open_when_stripe_is_busy_for_25_s(
 
 async def test_refused_connection_is_no_attempt(deps: Deps, payees: Payees, stripe: StripeDouble) -> None:
     user = await payees.ready(1_000)
-    await pay_out(deps, TERMINAL, user.id)
-    await payees.earn(user.id, 700)
     nobody = QuickDoor(f"http://127.0.0.1:{free_port()}")
     payout = await pay_out(dataclasses.replace(deps, gateway=nobody), TERMINAL, user.id)
     await nobody.close()

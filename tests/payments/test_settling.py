@@ -3,12 +3,10 @@
 import asyncio
 import dataclasses
 import logging
-from datetime import timedelta
 
 import pytest
 
 from config.deps import Deps
-from config.settings import load_settings
 from payments.errors import PaymentsNotConfigured
 from payments.gateway import GatewayUnknown, Transfer, account_of, transfer_of
 from payments.gateway_door import GatewayDoor
@@ -16,6 +14,7 @@ from payments.pay_out import pay_out
 from payments.payouts import fail, new_lease, raise_flag, send, settle
 from payments.reconcile import RECONCILER, keep_reconciled, reconcile
 from payments.transfers import apply_transfer
+from store.errors import StoreUnavailable
 from store.ledger import SUSPENSE, paid
 from store.money_records import COMPLETED, FAILED, SENDING, UNKNOWN, Payout
 from tests.payments.test_payouts import claimed, is_free, is_paid, sent
@@ -123,18 +122,6 @@ async def test_answer_counts_when_somebody_else_was_at_work_meanwhile(
     assert (await fail(deps, payout, "No.", by=RECONCILER)).state == COMPLETED
     assert await deps.store.payouts.begin_send(payout, new_lease(deps)) is None
     assert await deps.store.payouts.note_absence(payout) is None
-
-
-class Meddler:
-    """Does something at a named point: where a test's process would die, somebody else is faster."""
-
-    def __init__(self, point: str) -> None:
-        self.point = point
-        self.reached = asyncio.Event()
-
-    def __call__(self, name: str) -> None:
-        if name == self.point:
-            self.reached.set()
 
 
 async def test_sender_stops_when_its_lease_was_taken(
@@ -253,9 +240,11 @@ async def test_round_goes_on_when_one_payout_breaks_it(
     await is_free(own_deps, settled)
 
 
-async def test_round_waits_when_the_gateway_is_not_there(own_deps: Deps, stripe: StripeDouble) -> None:
-    payees = Payees(own_deps, stripe)
-    payout = await sent(own_deps, payees)
+async def test_round_waits_when_the_database_is_away(
+    own_deps: Deps, stripe: StripeDouble, clock: FakeClock
+) -> None:
+    await claimed(own_deps, Payees(own_deps, stripe))
+    clock.advance(41)
 
     class Stop(Exception):
         pass
@@ -266,21 +255,27 @@ async def test_round_waits_when_the_gateway_is_not_there(own_deps: Deps, stripe:
             raise Stop
 
         def now(self):
-            return own_deps.clock.now() + timedelta(seconds=100)
+            return clock.now()
 
-    await own_deps.store.payouts.release(payout.id, new_lease(own_deps))
-    await own_deps.store.database.raw["payouts"].update_many({}, {"$set": {"lease_until": None}})
-    without = GatewayDoor(load_settings({"DATA_DIR": str(own_deps.settings.data_dir)}))
-    with pytest.raises(PaymentsNotConfigured):
-        await without()
-    await without.close()
+    def away(_: str) -> None:
+        raise StoreUnavailable("away")
+
     with pytest.raises(Stop):
-        await keep_reconciled(dataclasses.replace(own_deps, clock=Once(), gateway=without))
+        await keep_reconciled(dataclasses.replace(own_deps, clock=Once(), crash_point=away))
+
+
+async def test_door_is_shut_without_a_key(deps: Deps) -> None:
+    shut = GatewayDoor(dataclasses.replace(deps.settings, stripe_secret_key=None))
+    assert not shut.is_configured
+    with pytest.raises(PaymentsNotConfigured):
+        await shut()
+    await shut.close()
 
 
 async def test_door_opens_once_and_is_closed(own_deps: Deps, stripe: StripeDouble) -> None:
     settings = dataclasses.replace(own_deps.settings, stripe_api_base=stripe.base_url)
     door = GatewayDoor(settings)
+    assert door.is_configured
     first, second = await asyncio.gather(door(), door())
     assert first is second
     assert await first.transfers_of("payout-1") == []

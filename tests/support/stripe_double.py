@@ -8,6 +8,7 @@ import asyncio
 import re
 import socket
 import struct
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -66,6 +67,7 @@ class StripeDouble:
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
     port: int = 0
+    kept_folder: Any = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +75,14 @@ class StripeDouble:
         self.running: set[str] = set()
         self.silent: set[asyncio.Future[None]] = set()
         self.routes += BASIC_ROUTES
+
+    @classmethod
+    def for_a_run(cls) -> "StripeDouble":
+        """One whose folder is gone with it."""
+        folder = tempfile.TemporaryDirectory(prefix="cohort-stripe-")
+        double = cls(Path(folder.name))
+        double.kept_folder = folder
+        return double
 
     @property
     def base_url(self) -> str:
@@ -130,7 +140,7 @@ class StripeDouble:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["StripeDouble"]:
         """Serve on a free port (the same one again after a restart); whoever was kept waiting is let go at the end."""
-        server = HTTPServer(Application([(r".*", _Handler, {"double": self})]))
+        server = HTTPServer(Application([(r".*", _Handler, {"double": self})], log_function=lambda _: None))
         sockets = bind_sockets(self.port, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
         server.add_sockets(sockets)
@@ -141,6 +151,8 @@ class StripeDouble:
             for waiting in self.silent:
                 waiting.cancel()
             await server.close_all_connections()
+            if self.kept_folder is not None:
+                self.kept_folder.cleanup()
 
 
 def create_account(double: StripeDouble, form: Mapping[str, str], _: str) -> Object:
