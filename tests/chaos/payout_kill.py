@@ -122,7 +122,10 @@ async def kills(options: Options, report: Report, world: World, processes: Proce
     settings = {**SETTINGS, **STRIPE, "MONGODB_URI": uri, "STRIPE_API_BASE": world.stripe.base_url}
     process = processes.start("--port", str(port), data_dir="mortal", program=PROGRAM, **settings)
     life = Life(process, processes.data_dir("mortal"), ("127.0.0.1", port), world, options)
-    admins, people = await world.admins(ADMINS), await world.ambassadors(int(options.pick(PEOPLE, QUICK_PEOPLE)))
+    admins, people = (
+        await world.admins(ADMINS),
+        await world.ambassadors(int(options.pick(PEOPLE, QUICK_PEOPLE))),
+    )
     await process.listening()
     working = [asyncio.create_task(life.admin(each, people)) for each in admins]
     each_point = max(1, options.n // POINT_SHARE)

@@ -35,7 +35,11 @@ async def run(options: Options, report: Report) -> None:
             statuses.update(each.status for each in answers)
             good = [each for each in answers if each.status == 200]
             others = {each.json.get("detail") for each in answers if each.status != 200}
-            transfers = [each for each in stripe.transfers if each["id"] == good[0].json["stripe_transfer_id"]] if good else []
+            transfers = (
+                [each for each in stripe.transfers if each["id"] == good[0].json["stripe_transfer_id"]]
+                if good
+                else []
+            )
             if len(good) != 1 or others != {SENTENCE} or len(transfers) != 1:
                 wrong.append(f"round {number}: {Counter(each.status for each in answers)}, {others}")
         for line in lines:

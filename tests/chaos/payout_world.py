@@ -63,7 +63,8 @@ class World:
         wrong = [
             each["id"]
             for each in transfers
-            if each["transfer_group"] not in payouts or payouts[each["transfer_group"]].cents != each["amount"]
+            if each["transfer_group"] not in payouts
+            or payouts[each["transfer_group"]].cents != each["amount"]
         ]
         report.none_of("wrong amounts", wrong)
         report.none_of("open payouts", [each.group for each in payouts.values() if each.is_open])
@@ -120,7 +121,13 @@ async def inside_world(folder: Path, mongo: EmbeddedMongo) -> AsyncIterator[tupl
     """The world of a runner that pays by itself, with a clock that jumps over what it would sleep."""
     clock = FakeClock(CLOCK.now())
     settings = load_settings(
-        {"MONGODB_URI": mongo.uri, "DATA_DIR": str(folder), "JWT_SECRET": JWT_SECRET, "SMTP_URL": "", **STRIPE}
+        {
+            "MONGODB_URI": mongo.uri,
+            "DATA_DIR": str(folder),
+            "JWT_SECRET": JWT_SECRET,
+            "SMTP_URL": "",
+            **STRIPE,
+        }
     )
     async with (
         StripeDouble(folder / "stripe", clock.now).serving() as stripe,
