@@ -4,7 +4,6 @@ It comes back at once, and settles by asking Stripe: nobody is paid twice, and n
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -42,6 +41,7 @@ class Life:
     statuses: Counter[int] = field(default_factory=Counter)
     unanswered: int = 0
     over: bool = False
+    working: list["asyncio.Task[None]"] = field(default_factory=list)
 
     @property
     def pid(self) -> int:
@@ -52,11 +52,6 @@ class Life:
 
     async def born(self, before: int) -> None:
         await until(lambda: self.pid not in {0, before}, LIMIT_SECONDS, "another life of the server")
-        await self.let_go()
-
-    async def let_go(self) -> None:
-        """End the transactions that the dead left open, as the database does by itself after 5 s."""
-        await self.world.deps.store.database.raw.client.admin.command("killAllSessions", [])
 
     async def kill(self) -> None:
         pid = self.pid
@@ -75,7 +70,14 @@ class Life:
             self.world.stripe.chooser = lambda method, path: (
                 DECLINED if (method, path) == ("POST", "/v1/transfers") else None
             )
-        await until(lambda: not (self.folder / DIE_AT).exists(), LIMIT_SECONDS, f"a death {point}")
+        await until(
+            lambda: not (self.folder / DIE_AT).exists() or any(each.done() for each in self.working),
+            LIMIT_SECONDS,
+            f"a death {point}",
+        )
+        for each in self.working:
+            if each.done():
+                each.result()
         self.world.stripe.chooser = None
         await self.born(pid)
 
@@ -84,13 +86,9 @@ class Life:
         line = HttpConnection(self.address)
         while not self.over:
             person = self.options.random.choice(people)
-            with contextlib.suppress(ConnectionError):
-                await self.earn(person)
-                await self.click(line, by, person)
+            await self.world.earn(person, self.options.random.randrange(1, 100_000))
+            await self.click(line, by, person)
         line.close()
-
-    async def earn(self, person: int) -> None:
-        await self.world.earn(person, self.options.random.randrange(1, 100_000))
 
     async def click(self, line: HttpConnection, by: Member, person: int) -> None:
         path = f"/api/admin/ambassadors/{person}/payout/"
@@ -122,12 +120,15 @@ async def kills(options: Options, report: Report, world: World, processes: Proce
     settings = {**SETTINGS, **STRIPE, "MONGODB_URI": uri, "STRIPE_API_BASE": world.stripe.base_url}
     process = processes.start("--port", str(port), data_dir="mortal", program=PROGRAM, **settings)
     life = Life(process, processes.data_dir("mortal"), ("127.0.0.1", port), world, options)
+    # What the dead leave open is ended after this time; 5 s in production.
+    client = world.deps.store.database.raw.client
+    await client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1)
     admins, people = (
         await world.admins(ADMINS),
         await world.ambassadors(int(options.pick(PEOPLE, QUICK_PEOPLE))),
     )
     await process.listening()
-    working = [asyncio.create_task(life.admin(each, people)) for each in admins]
+    life.working = [asyncio.create_task(life.admin(each, people)) for each in admins]
     each_point = max(1, options.n // POINT_SHARE)
     deaths = [*([""] * options.n), *(POINTS * each_point)]
     options.random.shuffle(deaths)
@@ -138,7 +139,7 @@ async def kills(options: Options, report: Report, world: World, processes: Proce
             await asyncio.sleep(options.random.uniform(0.02, options.pick(0.5, 0.1)))
             await life.kill()
     life.over = True
-    await asyncio.gather(*working)
+    await asyncio.gather(*life.working)
     await life.kill()
     back = time.monotonic()
     while await world.deps.store.payouts.open():

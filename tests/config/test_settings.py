@@ -179,6 +179,10 @@ def test_money_is_live_when_the_key_is(tmp_path: Path) -> None:
     )  # fmt: skip
     assert settings.is_live_money
     assert settings.stripe_webhook_secrets == ("whsec_1", "whsec_2")
-    assert (settings.currency, settings.payout_limit_cents, settings.payout_daily_limit_cents) == ("eur", 1_250, None)
+    assert (settings.currency, settings.payout_limit_cents, settings.payout_daily_limit_cents) == (
+        "eur",
+        1_250,
+        None,
+    )
     assert "rk_live_5" not in repr(settings)
     assert not load_settings({"DATA_DIR": str(tmp_path)}).is_live_money

@@ -7,9 +7,9 @@ import pytest
 from config.deps import Deps
 from payments.audit import audit
 from payments.errors import PaymentRefused
+from payments.gateway import transfer_of
 from payments.pay_out import pay_out
 from payments.transfers import apply_transfer
-from payments.gateway import transfer_of
 from store.money_records import REVERSAL, Payout
 from tests.payments.test_payouts import claimed
 from tests.support import stripe_double as faults
@@ -54,7 +54,12 @@ TAMPERED = {
     "a sum": ("payouts", {"state": "COMPLETED"}, {"$inc": {"cents": 1}}, "commissions carry its id"),
     "no transfer": ("payouts", {"state": "COMPLETED"}, {"$set": {"transfer_id": None}}, "without a transfer"),
     "a claim": ("commissions", {"status": "PAID"}, {"$set": {"payout_id": None}}, "is PAID by no payout"),
-    "a status": ("commissions", {"status": "PAID"}, {"$set": {"status": "APPROVED"}}, "is APPROVED in payout"),
+    "a status": (
+        "commissions",
+        {"status": "PAID"},
+        {"$set": {"status": "APPROVED"}},
+        "is APPROVED in payout",
+    ),
     "a lost payout": ("commissions", {"status": "PAID"}, {"$set": {"payout_id": 5}}, r"in payout 5 \(none\)"),
     "cents": ("commissions", {"payout_id": None, "cents": 700}, {"$inc": {"cents": 1}}, "The ledger has"),
     "a movement": ("movements", {"kind": "payout"}, {"$inc": {"cents": 1}}, "The ledger has .* in paid:"),
@@ -87,7 +92,7 @@ async def test_audit_finds_commissions_and_transfers_that_are_used_twice(
 async def test_audit_finds_what_only_stripe_knows(own_deps: Deps, stripe: StripeDouble) -> None:
     paid, still_open = await history(own_deps, stripe)
     (transfer,) = stripe.transfers_of(paid.group)
-    failed = [each async for each in own_deps.store.payouts.scan() if each.state == "FAILED"][0]
+    (failed,) = [each async for each in own_deps.store.payouts.scan() if each.state == "FAILED"]
     for number, changes in enumerate(
         (
             {},

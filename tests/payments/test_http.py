@@ -10,7 +10,6 @@ from community.accounts import new_epoch
 from config.deps import Deps
 from payments import connect_state
 from payments.gateway_door import GatewayDoor
-from tests.payments.plugin import deps, payees, settings, stripe  # noqa: F401 - fixtures
 from tests.support import stripe_double as faults
 from tests.support.ambassadors import Payees
 from tests.support.clock import FakeClock
@@ -87,9 +86,7 @@ async def test_payouts_are_listed_by_pages(office: Office) -> None:
     assert (await other.get(OWN)).json["results"] == []
 
 
-async def test_two_admins_at_the_same_moment_make_one_transfer(
-    office: Office, stripe: StripeDouble
-) -> None:
+async def test_two_admins_at_the_same_moment_make_one_transfer(office: Office, stripe: StripeDouble) -> None:
     admins, ambassador = [await office.admin() for _ in range(4)], await office.ambassador(1_000)
     answers = await asyncio.gather(*(each.post(path_of(ambassador)) for each in admins))
     assert sorted(each.status for each in answers) == [200, 400, 400, 400]
@@ -138,7 +135,11 @@ async def test_unknown_outcome_is_pending_until_it_is_known(office: Office, stri
 async def test_total_that_changed_is_a_conflict_with_the_new_one(office: Office) -> None:
     admin, ambassador = await office.admin(), await office.ambassador(1_000)
     answer = await admin.post(path_of(ambassador), {"expected_total": "9.99"})
-    assert (answer.status, answer.json["code"], answer.json["total_amount"]) == (409, "total_changed", "10.00")
+    assert (answer.status, answer.json["code"], answer.json["total_amount"]) == (
+        409,
+        "total_changed",
+        "10.00",
+    )
     assert (await admin.post(path_of(ambassador), {"expected_total": "10.00"})).status == 200
 
 
@@ -218,9 +219,7 @@ async def test_browser_is_told_when_its_address_is_old_or_forged(
     assert len(stripe.requests) == asked
 
 
-async def test_payment_calls_are_503_without_a_key(
-    groups: Groups, office: Office, deps: Deps
-) -> None:
+async def test_payment_calls_are_503_without_a_key(groups: Groups, office: Office, deps: Deps) -> None:
     admin, ambassador = await office.admin(), await office.ambassador(1_000)
     shut = GatewayDoor(dataclasses.replace(deps.settings, stripe_secret_key=None))
     object.__setattr__(deps, "gateway", shut)
