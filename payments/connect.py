@@ -82,7 +82,7 @@ async def _make_account(deps: Deps, gateway: Gateway, user: User, row: ConnectAc
         else:
             kept = await deps.store.connect_accounts.set_account(row, account.id)
             await _keep(deps, account, deps.clock.now())
-            return kept.stripe_account_id or account.id if kept is not None else account.id
+            return kept
         if row.stripe_account_id is not None:
             return row.stripe_account_id
     raise PaymentsUnavailable

@@ -3,7 +3,6 @@
 What each does, and why it may be done twice, by two people, or be interrupted, is in ``payments``.
 """
 
-import asyncio
 import getpass
 import socket
 import sys
@@ -154,43 +153,43 @@ def run_payouts(
     if bool(ambassador_ids) == everybody:
         raise click.UsageError("Name ambassadors, or give --all.")
     console = Console(stderr=True, highlight=False)
-
-    async def work(deps: Deps) -> list[Result] | None:
-        due = await _chosen(deps, set(ambassador_ids))
-        console.print(payout_tables.due(due))
-        total = sum(each.cents for each in due)
-        said = f"{amount_text(total)} {deps.settings.currency.upper()} to {payout_tables.many(len(due), 'ambassador')}"
-        if dry_run or not due:
-            console.print(f"Nothing was paid. It would be {said}.")
-            return [] if not due else None
-        if not yes and not await asyncio.to_thread(click.confirm, f"Pay {said}?", err=True):
-            return None
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("Paying", total=len(due))
-            results = []
-            for each in due:
-                results.append(await _pay(deps, each))
-                bar.advance(task)
-            return results
-
-    results = _do(data_dir, work)
+    due, currency = _do(data_dir, lambda deps: _chosen(deps, set(ambassador_ids)))
+    console.print(payout_tables.due(due))
+    said = f"{amount_text(sum(each.cents for each in due))} {currency.upper()}"
+    said = f"{said} to {payout_tables.many(len(due), 'ambassador')}"
+    results: list[Result] = []
+    if dry_run or not due:
+        console.print(f"Nothing was paid. It would be {said}.")
+    else:
+        # Asked between two runs, so that nothing is open while somebody thinks; Ctrl-C ends it here at once.
+        if not yes and not click.confirm(f"Pay {said}?", err=True):
+            fail("Nothing was paid.")
+        results = _do(data_dir, lambda deps: _pay_all(deps, due, console))
     if as_json:
-        print_json({"dry_run": dry_run, "results": [_result_json(each) for each in results or []]})
+        print_json({"dry_run": dry_run, "results": [_result_json(each) for each in results]})
     elif results:
         Console(highlight=False).print(payout_tables.results(results))
-    sys.exit(
-        DONE if all(each.is_paid for each in results or []) and (results is not None or dry_run) else FAILED
-    )
+    sys.exit(DONE if all(each.is_paid for each in results) else FAILED)
 
 
-async def _chosen(deps: Deps, named: set[int]) -> list[Due]:
-    """Those that can be paid and were named, or all. Raises ``NotFound`` for a name that is no ambassador's."""
+async def _pay_all(deps: Deps, due: Sequence[Due], console: Console) -> list[Result]:
+    results: list[Result] = []
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Paying", total=len(due))
+        for each in due:
+            results.append(await _pay(deps, each))
+            bar.advance(task)
+    return results
+
+
+async def _chosen(deps: Deps, named: set[int]) -> tuple[list[Due], str]:
+    """Those that can be paid and were named, or all, and the currency. Raises ``NotFound`` for a name that is no ambassador's."""
     for ambassador_id in sorted(named):
         user = await deps.store.users.get(ambassador_id)
         if user is None or user.role != AMBASSADOR:
             raise NotFound(f"There is no ambassador {ambassador_id}.")
-    due = await _due(deps)
-    return [each for each in due if each.can_be_paid and (not named or each.ambassador_id in named)]
+    due = [each for each in await _due(deps) if each.can_be_paid]
+    return [each for each in due if not named or each.ambassador_id in named], deps.settings.currency
 
 
 async def _pay(deps: Deps, due: Due) -> Result:

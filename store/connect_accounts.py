@@ -42,13 +42,14 @@ class ConnectAccounts:
         document = await self._accounts.get({"_id": ambassador_id})
         return None if document is None else ConnectAccount.of(document)
 
-    async def set_account(self, row: ConnectAccount, stripe_account_id: str) -> ConnectAccount | None:
-        """Keep which account was made for a row; once. Gives the row as it is then."""
+    async def set_account(self, row: ConnectAccount, stripe_account_id: str) -> str:
+        """Keep which account was made for a row, unless it has one. Gives the one it has then."""
         await self._accounts.update(
             {"_id": row.ambassador_id, "number": row.number, "stripe_account_id": None},
             {"$set": {"stripe_account_id": stripe_account_id}},
         )
-        return await self.get(row.ambassador_id)
+        kept = await self.get(row.ambassador_id)
+        return (kept and kept.stripe_account_id) or stripe_account_id
 
     async def begin_anew(self, row: ConnectAccount, *, email: str) -> None:
         """Use another key, and this address, for the next try: Stripe refused to make the account of this one."""

@@ -11,7 +11,7 @@ from payments.errors import PaymentsNotConfigured
 from payments.gateway import GatewayUnknown, Transfer, account_of, transfer_of
 from payments.gateway_door import GatewayDoor
 from payments.pay_out import pay_out
-from payments.payouts import fail, new_lease, raise_flag, send, settle
+from payments.payouts import fail, new_lease, raise_flag, reread, send, settle
 from payments.reconcile import RECONCILER, keep_reconciled, reconcile
 from payments.transfers import apply_transfer
 from store.errors import StoreUnavailable
@@ -73,6 +73,12 @@ async def test_flag_is_raised_on_the_payout_as_it_is_now(
     await deps.store.payouts.set_unknown(stale, is_unclear=True, error_message=None)
     assert (await raise_flag(deps, stale, "Look.")).flag == "Look."
     caplog.clear()
+
+
+async def test_payout_that_is_gone_is_a_fault(deps: Deps, payees: Payees) -> None:
+    payout = await claimed(deps, payees)
+    with pytest.raises(LookupError):
+        await reread(deps, dataclasses.replace(payout, id=1))
 
 
 async def test_reversal_goes_to_suspense_as_far_as_it_was_seen(
