@@ -120,8 +120,6 @@ async def open_deps(
         stack.push_async_callback(images.close)
         gateway = GatewayDoor(settings)
         stack.push_async_callback(gateway.close)
-        hashing = Hashing()
-        stack.callback(hashing.close)
         yield Deps(
             settings=settings,
             clock=clock,

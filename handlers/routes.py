@@ -17,16 +17,17 @@ from handlers import (
     achievements,
     announcements,
     auth,
+    connect,
     devices,
     docs_page,
     feed,
     media,
     operators,
     profiles,
+    payouts,
     trainers,
     training,
 )
-from handlers import accounts, auth, connect, docs_page, feed, operators, payouts, trainers
 from handlers.base import ApiHandler, NotFoundHandler
 from handlers.bodies import BoundedApplication
 from handlers.endpoint import Route, check

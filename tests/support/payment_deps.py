@@ -5,7 +5,7 @@ Which people are in it, and what they do, is each test's own.
 
 import dataclasses
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from community.passwords import Hashing
 from config.deps import Deps
@@ -22,12 +22,11 @@ from tests.support.stripe_double import StripeDouble
 async def opened_deps(
     settings: Settings, clock: FakeClock, mailbox: Mailbox, stripe: StripeDouble
 ) -> AsyncIterator[Deps]:
-    async with open_deps(settings, clock=clock) as opened:
-        hashing = Hashing(memory_kib=16)
-        outbox = Outbox(mailbox, metrics=opened.metrics)
-        await outbox.start()
-        gateway = QuickDoor(stripe.base_url)
-        yield dataclasses.replace(opened, hashing=hashing, push=outbox, gateway=gateway)
-        await outbox.drain(5)
-        await gateway.close()
-        hashing.close()
+    with closing(Hashing(memory_kib=16)) as hashing:
+        async with open_deps(settings, clock=clock, hashing=hashing) as opened:
+            outbox = Outbox(mailbox, metrics=opened.metrics)
+            await outbox.start()
+            gateway = QuickDoor(stripe.base_url)
+            yield dataclasses.replace(opened, push=outbox, gateway=gateway)
+            await outbox.drain(5)
+            await gateway.close()
