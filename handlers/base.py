@@ -12,8 +12,8 @@ import secrets
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import date
 from dataclasses import dataclass
+from datetime import date
 from types import TracebackType
 from typing import Any, ClassVar, cast
 

@@ -92,6 +92,7 @@ INDEXES = (
           partial=(("is_open", True),)),
     Index("payouts", (("ambassador_id", 1), ("_id", -1)), "an ambassador's payouts"),
     Index("payouts", (("is_open", 1), ("_id", 1)), "what is to be reconciled", partial=(("is_open", True),)),
+    Index("payouts", (("flag", 1), ("_id", 1)), "what waits for a person", partial=(("flag", {"$gt": ""}),)),
     Index("connect_accounts", (("stripe_account_id", 1),), "whose account an event is about", unique=True,
           partial=(("stripe_account_id", {"$gt": ""}),)),
     Index("audit", (("subject", 1), ("_id", 1)), "what was done to something"),

@@ -342,8 +342,8 @@ class Payouts:
         )
 
     async def flagged(self) -> Sequence[Payout]:
-        """Give those that a person should look at, oldest first."""
-        found = await self._payouts.find({"flag": {"$gt": ""}}, sort=[("_id", 1)])
+        """Give those that a person should look at, by what they say."""
+        found = await self._payouts.find({"flag": {"$gt": ""}}, sort=[("flag", 1), ("_id", 1)])
         return [Payout.of(each) for each in found]
 
     async def scan(self, session: Session | None = None) -> AsyncIterator[Payout]:

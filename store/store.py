@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from config.clock import Clock
 from store.achievements import Achievements
-from store.announcements import Announcements
 from store.ambassadors import Ambassadors
+from store.announcements import Announcements
 from store.audit import Audit
 from store.comments import Comments
 from store.commissions import Commissions
