@@ -26,7 +26,7 @@ from payments.pay_out import pay_out
 from payments.reconcile import reconcile
 from scripts import payout_tables
 from scripts.session import CONTEXT, DONE, FAILED, fail, print_json, run, with_data_dir, with_json
-from store.money_records import Initiator, Payout
+from store.money_records import ConnectAccount, Initiator, Payout
 from store.payouts import payout_subject
 from store.records import AMBASSADOR
 
@@ -50,7 +50,8 @@ class Due:
 
     @property
     def can_be_paid(self) -> bool:
-        return self.cents > 0 and self.account == "ready"
+        """As far as is known here; Stripe is asked when it is their turn."""
+        return self.cents > 0 and self.account in {"ready", "unchecked"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +115,19 @@ async def _due(deps: Deps) -> list[Due]:
                 name=f"{person.first_name} {person.last_name}".strip() if person else "",
                 cents=cents,
                 commissions=count,
-                account="none"
-                if row is None or row.stripe_account_id is None
-                else "ready"
-                if row.payouts_enabled
-                else "restricted",
+                account=_account(row),
                 open_payout_id=still_open[owner].id if owner in still_open else None,
             )
         )
     return found
+
+
+def _account(row: ConnectAccount | None) -> str:
+    if row is None or row.stripe_account_id is None:
+        return "none"
+    if row.checked_at is None:
+        return "unchecked"
+    return "ready" if row.payouts_enabled else "restricted"
 
 
 def _due_json(due: Due) -> dict[str, object]:

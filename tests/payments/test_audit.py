@@ -51,7 +51,7 @@ async def test_everything_adds_up_whatever_happened(own_deps: Deps, stripe: Stri
 
 
 TAMPERED = {
-    "a sum": ("payouts", {"state": "COMPLETED"}, {"$inc": {"cents": 1}}, "commissions carry its id"),
+    "a sum": ("payouts", {"state": "COMPLETED"}, {"$inc": {"cents": 1}}, "carry its id"),
     "no transfer": ("payouts", {"state": "COMPLETED"}, {"$set": {"transfer_id": None}}, "without a transfer"),
     "a claim": ("commissions", {"status": "PAID"}, {"$set": {"payout_id": None}}, "is PAID by no payout"),
     "a status": (

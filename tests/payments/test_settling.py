@@ -288,6 +288,18 @@ async def test_door_opens_once_and_is_closed(own_deps: Deps, stripe: StripeDoubl
     await door.close()
 
 
+async def test_answer_is_not_understood_when_stripe_says_something_else(
+    deps: Deps, stripe: StripeDouble
+) -> None:
+    gateway = await deps.gateway()
+    stripe.routes.insert(0, ("GET", r"/v1/transfers", lambda *_: {"object": "list", "data": None}))
+    stripe.routes.insert(0, ("POST", r"/v1/account_links", lambda *_: {"object": "account_link"}))
+    with pytest.raises(GatewayUnknown, match="not a list"):
+        await gateway.transfers_of("payout-1")
+    with pytest.raises(GatewayUnknown, match="not an account link"):
+        await gateway.create_account_link("acct_1", refresh_url="https://a", return_url="https://b")
+
+
 @pytest.mark.parametrize(
     "document",
     [
