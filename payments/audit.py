@@ -5,7 +5,7 @@ It reads one snapshot of the database, so it can run at any time; it changes not
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.deps import Deps
@@ -13,6 +13,7 @@ from payments.gateway import Gateway, GatewayError, Transfer
 from payments.money import amount_text
 from store.ledger import EXPENSE, SUSPENSE, add_up, in_flight, paid, payable
 from store.money_records import APPROVED, COMPLETED, FAILED, PAID, REVERSED, Commission, Movement, Payout
+from store.payouts import day_of
 
 GROUP = re.compile(r"payout-([0-9]{1,16})", re.ASCII)
 
@@ -41,12 +42,15 @@ class _Books:
     actual: Counter[str] = field(default_factory=Counter)
     claimed_cents: Counter[int] = field(default_factory=Counter)
     claimed_count: Counter[int] = field(default_factory=Counter)
+    days: Counter[str] = field(default_factory=Counter)
     commissions: int = 0
     movements: int = 0
     findings: list[str] = field(default_factory=list)
 
     def add_payout(self, payout: Payout) -> None:
         self.payouts[payout.id] = payout
+        if payout.state != FAILED:
+            self.days[day_of(payout.created_at)] += payout.cents
         if payout.is_open:
             self.expected[in_flight(payout.id)] += payout.cents
         if payout.state == COMPLETED:
@@ -83,6 +87,15 @@ class _Books:
     def add_movement(self, movement: Movement) -> None:
         self.movements += 1
         add_up(self.actual, movement)
+
+    def check_days(self, kept: Mapping[str, int]) -> None:
+        """Hold the sums of days, which the daily limit goes by, against the payouts."""
+        for day in sorted(self.days.keys() | kept.keys()):
+            if self.days[day] != kept.get(day, 0):
+                self.findings.append(
+                    f"The sum of {day} is kept as {amount_text(kept.get(day, 0))}, and its payouts come to"
+                    f" {amount_text(self.days[day])}."
+                )
 
     def check(self) -> None:
         """Collect what differs. Debit equals credit whatever happens: each movement is one document of both."""
@@ -122,6 +135,7 @@ async def audit(deps: Deps, *, with_stripe: bool) -> Outcome:
             books.add_commission(commission)
         async for movement in deps.store.ledger.scan(session):
             books.add_movement(movement)
+        books.check_days(await deps.store.payouts.days(session))
     books.check()
     transfers = await _ask_stripe(deps, books) if with_stripe else None
     return Outcome(

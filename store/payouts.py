@@ -90,7 +90,7 @@ class Payouts:
             now = self._clock.now()
             entries = await self._commissions.claimable(draft.ambassador_id, session=session)
             cents = sum(each.cents for each in entries)
-            day = _day(now)
+            day = day_of(now)
             so_far = await self._days.get({"_id": day}, session=session)
             judge(cents, cents + (so_far["cents"] if so_far else 0))
             document = {
@@ -225,7 +225,7 @@ class Payouts:
             )
             _same(freed, payout)
             await self._days.update(
-                {"_id": _day(payout.created_at)}, {"$inc": {"cents": -payout.cents}}, session=session
+                {"_id": day_of(payout.created_at)}, {"$inc": {"cents": -payout.cents}}, session=session
             )
             await self._move(payout, in_flight(payout.id), payable(payout.ambassador_id), "release", session)
             await self._note(settled, "payout.failed", by, session)
@@ -346,6 +346,10 @@ class Payouts:
         found = await self._payouts.find({"flag": {"$gt": ""}}, sort=[("flag", 1), ("_id", 1)])
         return [Payout.of(each) for each in found]
 
+    async def days(self, session: Session | None = None) -> dict[str, int]:
+        """Give what the payouts of each day (UTC) come to, failed ones left out, as it is kept for the limit."""
+        return {each["_id"]: each["cents"] for each in await self._days.find({}, session=session)}
+
     async def scan(self, session: Session | None = None) -> AsyncIterator[Payout]:
         """Walk through all payouts: for the audit."""
         async for each in self._payouts.scan({}, session=session):
@@ -357,7 +361,8 @@ def payout_subject(payout_id: int) -> str:
     return f"payout:{payout_id}"
 
 
-def _day(at: datetime) -> str:
+def day_of(at: datetime) -> str:
+    """The day that a payout counts for."""
     return at.date().isoformat()
 
 

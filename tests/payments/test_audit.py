@@ -62,6 +62,7 @@ TAMPERED = {
     ),
     "a lost payout": ("commissions", {"status": "PAID"}, {"$set": {"payout_id": 5}}, r"in payout 5 \(none\)"),
     "cents": ("commissions", {"payout_id": None, "cents": 700}, {"$inc": {"cents": 1}}, "The ledger has"),
+    "a day": ("payout_days", {}, {"$inc": {"cents": 1}}, "The sum of .* is kept as"),
     "a movement": ("movements", {"kind": "payout"}, {"$inc": {"cents": 1}}, "The ledger has .* in paid:"),
 }
 
