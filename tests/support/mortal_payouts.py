@@ -71,8 +71,7 @@ def main() -> None:
     server.open_deps = open_deps
     routes.build_document = functools.cache(routes.build_document)
     routes.build_document(routes.ROUTES, version=routes.VERSION)
-    port = int(sys.argv[sys.argv.index("--port") + 1])
-    sockets = bind_sockets(port, "127.0.0.1", backlog=server.BACKLOG)
+    sockets = bind_sockets(0, "127.0.0.1", backlog=server.BACKLOG)
 
     def inherited(*_: object, **__: object) -> list[socket]:
         return sockets
