@@ -12,7 +12,6 @@ import secrets
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from types import TracebackType
 from typing import Any, ClassVar, cast
@@ -29,7 +28,7 @@ from community.sessions import authenticate
 from config.deps import Deps
 from config.log import request_id
 from handlers.client_address import client_behind, subscriber
-from handlers.endpoint import AUTH, UNLIMITED, Endpoint, declarations, rate_of
+from handlers.endpoint import AUTH, UNLIMITED, Answered, Endpoint, declarations, rate_of
 from handlers.errors import MethodNotAllowed, answer_to
 from handlers.json_reader import BadJson, read_json
 from handlers.schemas.fields import Day
@@ -60,14 +59,6 @@ SECURITY_HEADERS = {
 
 # Beyond what browsers show of an answer from another origin by themselves.
 EXPOSED = "X-Feed-Position, X-Request-ID, ETag, Retry-After, RateLimit, RateLimit-Policy"
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What an operation gave, where that is not always 201. With 202 it is not over: the next try goes on."""
-
-    status: int
-    value: object
 
 
 class ApiHandler(RequestHandler):
@@ -305,7 +296,7 @@ class ApiHandler(RequestHandler):
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
-            made = _answered(await make(None))
+            made = Answered.of(await make(None))
             self.reply(made.value, status=made.status)
             return
         if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
@@ -320,7 +311,7 @@ class ApiHandler(RequestHandler):
             self.reply_bytes(claim.body, status=claim.status)
             return
         try:
-            made = _answered(await make(claim.reserved_id))
+            made = Answered.of(await make(claim.reserved_id))
         except DomainError:
             await kept.release(stored_key)
             raise
@@ -385,10 +376,6 @@ class NotFoundHandler(ApiHandler, declares=False):
     async def prepare(self) -> None:
         request_id.set(self.request_id)
         raise NotFound
-
-
-def _answered(made: object) -> Answered:
-    return made if isinstance(made, Answered) else Answered(201, made)
 
 
 def etag_of(body: bytes) -> str:

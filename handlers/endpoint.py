@@ -51,6 +51,18 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What an operation gave, where that is not always 201. With 202 it is not over: the next try goes on."""
+
+    status: int
+    value: object
+
+    @classmethod
+    def of(cls, made: object) -> "Answered":
+        return made if isinstance(made, cls) else cls(201, made)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A path such as ``/api/community/feed/{post_id}/``, and who answers it."""
 

@@ -1,7 +1,7 @@
 """Payouts: an admin pays an ambassador; both see what was paid."""
 
-from handlers.base import Answered, ApiHandler
-from handlers.endpoint import ADMINS, AMBASSADORS, Endpoint, endpoint
+from handlers.base import ApiHandler
+from handlers.endpoint import ADMINS, AMBASSADORS, Answered, Endpoint, endpoint
 from handlers.paging import listed, page_request
 from handlers.schemas import payments as schemas
 from handlers.schemas.lists import PageQuery, page_of

@@ -31,7 +31,6 @@ from store.money_records import (
     Commission,
     Payout,
 )
-from store.records import AMBASSADOR
 from tests.support import stripe_double as faults
 from tests.support.ambassadors import TERMINAL, Payees, QuickDoor
 from tests.support.clock import FakeClock
@@ -264,52 +263,6 @@ async def test_one_is_paid_when_many_ask_at_once(deps: Deps, payees: Payees, str
     paid_out = [each for each in asked if isinstance(each, Payout)]
     assert len(paid_out) == len(stripe.transfers) == 1
     assert {type(each) for each in asked} == {Payout, NothingToPay}
-
-
-class Rival(QuickDoor):
-    """Somebody else claims between the look for an open payout and one's own claim, and more is earned."""
-
-    payees: Payees
-    asked = 0
-
-    async def __call__(self):
-        self.asked += 1
-        if self.asked == 2:
-            (user,) = await self.payees.deps.store.users.with_role(AMBASSADOR)
-            row = await self.payees.deps.store.connect_accounts.get(user.id)
-            lease = new_lease(self.payees.deps)
-            account = str(row and row.stripe_account_id)
-            await claim(
-                self.payees.deps, TERMINAL, ambassador_id=user.id, destination=account, expected_cents=None,
-                lease=lease,
-            )  # fmt: skip
-            await self.payees.earn(user.id, 300)
-        return await super().__call__()
-
-
-async def test_claim_is_refused_when_somebody_was_faster(own_deps: Deps, stripe: StripeDouble) -> None:
-    payees = Payees(own_deps, stripe)
-    user = await payees.ready(1_000)
-    rival = Rival(stripe.base_url)
-    rival.payees = payees
-    with pytest.raises(NothingToPay):
-        await pay_out(dataclasses.replace(own_deps, gateway=rival), TERMINAL, user.id)
-    await rival.close()
-    begun = await own_deps.store.payouts.open_of(user.id)
-    assert begun is not None
-    assert (begun.cents, stripe.transfers) == (1_000, [])
-
-
-async def test_request_that_is_sent_again_is_about_its_own_payout(
-    deps: Deps, payees: Payees, stripe: StripeDouble
-) -> None:
-    user = await payees.ready(1_000)
-    reserved_id = deps.store.ids.new()
-    first = await pay_out(deps, TERMINAL, user.id, reserved_id=reserved_id)
-    await payees.earn(user.id, 300)
-    assert first.id == reserved_id
-    assert await pay_out(deps, TERMINAL, user.id, reserved_id=reserved_id) == first
-    assert len(stripe.transfers) == 1
 
 
 async def claimed(deps: Deps, payees: Payees) -> Payout:
