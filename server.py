@@ -41,11 +41,11 @@ from handlers.arrivals import Arrivals
 from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
-from push.debounce import Debounce
-from push.gateway import FcmGateway, Gateway, NoGateway
 from payments.crash_points import pass_by
 from payments.gateway_door import GatewayDoor
 from payments.reconcile import keep_reconciled
+from push.debounce import Debounce
+from push.gateway import FcmGateway, Gateway, NoGateway
 from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
 from push.outbox import Outbox
 from push.phones import Phones

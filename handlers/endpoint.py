@@ -45,7 +45,6 @@ class Endpoint:
     cached: bool = False  # answers ETag, and 304 to it
     headers: Mapping[str, str] = field(default_factory=dict)  # of the answer: name -> what it says
     media: str = "application/json"  # of the answer; several with ", " between them
-    media: str = "application/json"
     has_page: bool = False  # to a browser it answers HTML
     rate: str | None = None  # the limit it counts for; None: see `rate_of`
 

@@ -289,7 +289,6 @@ def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
         answer["content"] = {endpoint.media: {"schema": schema}}
     elif endpoint.media != JSON_MEDIA:
         answer["content"] = {media: {"schema": {"type": "string"}} for media in endpoint.media.split(", ")}
-        answer["content"] = {endpoint.media: {"schema": {"type": "string"}}}
     if endpoint.has_page:
         answer["content"]["text/html"] = {"schema": {"type": "string"}}
     return answer
@@ -305,8 +304,6 @@ _MEANING = {
     204: "Done; there is no body.",
     206: "The part that was asked for.",
     302: "It goes on elsewhere.",
-    202: "Accepted.",
-    204: "Done; there is no body.",
     503: "Not now.",
 }
 

@@ -23,8 +23,8 @@ from handlers import (
     feed,
     media,
     operators,
-    profiles,
     payouts,
+    profiles,
     trainers,
     training,
 )

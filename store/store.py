@@ -23,8 +23,8 @@ from store.idempotency import Idempotency
 from store.ids import IdSource
 from store.indexes import apply_indexes
 from store.invites import Invites
-from store.notices import Notices
 from store.ledger import Ledger
+from store.notices import Notices
 from store.password_resets import PasswordResets
 from store.payouts import Payouts
 from store.posts import Posts
