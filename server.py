@@ -41,6 +41,9 @@ from handlers.arrivals import Arrivals
 from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
+from payments.crash_points import pass_by
+from payments.gateway_door import GatewayDoor
+from payments.reconcile import keep_reconciled
 from push.debounce import Debounce
 from push.gateway import FcmGateway, Gateway, NoGateway
 from push.mail import LogMailer, MailSender, NoMailer, SmtpMailer
@@ -115,6 +118,8 @@ async def open_deps(
         stack.push_async_callback(media.close)
         images = Images()
         stack.push_async_callback(images.close)
+        gateway = GatewayDoor(settings)
+        stack.push_async_callback(gateway.close)
         yield Deps(
             settings=settings,
             clock=clock,
@@ -132,6 +137,8 @@ async def open_deps(
             people=people,
             feed_pages=feed_pages,
             rate_limits=rate_limits,
+            gateway=gateway,
+            crash_point=pass_by,
         )
 
 
@@ -191,6 +198,8 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         sockets = sockets or _listen(settings)
         server.add_sockets(sockets)
         background = [asyncio.create_task(keep_up(deps)), asyncio.create_task(watch_loop(deps.metrics))]
+        if deps.gateway.is_configured:
+            background.append(asyncio.create_task(keep_reconciled(deps)))
         # What is there by now stays for good: the collector need not walk over it each time.
         gc.collect()
         gc.freeze()

@@ -69,6 +69,9 @@ class PastClock:
     def monotonic(self) -> float:
         return self._real.monotonic()
 
+    async def sleep(self, seconds: float) -> None:
+        await self._real.sleep(seconds)
+
 
 class HashOnce(Hashing):
     """Hashes the one password of the demo once: by itself each of 32 hashes takes 20 ms or more."""

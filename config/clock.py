@@ -3,6 +3,7 @@
 No time zone, calendar or schedule is known here.
 """
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -25,6 +26,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Give seconds that only ever grow; for durations and time-outs, meaningless outside the process."""
 
+    async def sleep(self, seconds: float) -> object:
+        """Return when so many seconds have passed."""
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -34,3 +38,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

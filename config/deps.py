@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from community.feed_pages import FeedPages
     from community.image_worker import Images
     from community.passwords import Hashing
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from config.metrics import Metrics
     from config.settings import Settings
     from handlers.rate_limits import RateLimits
+    from payments.gateway_door import GatewayDoor
     from push.outbox import Outbox
     from push.phones import Phones
     from realtime.hub import Hub
@@ -50,3 +53,6 @@ class Deps:
     people: People
     feed_pages: FeedPages
     rate_limits: RateLimits
+    gateway: GatewayDoor
+    # Does nothing; in its place a test puts what kills the process at a named point of a payout.
+    crash_point: Callable[[str], None]

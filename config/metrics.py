@@ -33,6 +33,7 @@ NOTICE_RESULTS: Final = ("accepted", "debounced", "gone", "expired")
 PUSH_RESULTS: Final = ("sent", "dead", "refused", "dropped")
 # Seconds. From an idle FCM's answer to the quarter of an hour after which a notice is dropped.
 DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+PAYOUT_STATES = ("CLAIMED", "SENDING", "UNKNOWN")
 
 
 class Metrics:
@@ -78,6 +79,9 @@ class Metrics:
             "replays", "Returning clients served, by source.", "source", REPLAY_SOURCES
         )
 
+        self._payouts = self._counters_now("payouts_open", "Open payouts.", "state", PAYOUT_STATES)
+        self.payouts_flagged = self._gauge("payouts_flagged", "Payouts that a person should look at.")
+
         self.broker_up = self._gauge("broker_up", "Whether Redis carries events to other instances now.")
         self.broker_sent = self._counter("broker_sent", "Messages handed to Redis.")
         self.broker_received = self._counter(
@@ -121,6 +125,12 @@ class Metrics:
         series[0].inc()
         series[1].observe(seconds)
 
+    def show_payouts(self, open_by_state: Mapping[str, int], *, flagged: int) -> None:
+        """Show what the last round of the reconciler left, by state, and what waits for a person."""
+        for state, gauge in self._payouts.items():
+            gauge.set(open_by_state.get(state, 0))
+        self.payouts_flagged.set(flagged)
+
     def render(self) -> tuple[bytes, str]:
         """Give all figures in Prometheus's text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
@@ -136,6 +146,10 @@ class Metrics:
 
     def _gauge(self, name: str, says: str) -> Gauge:
         return Gauge(f"cohort_{name}", says, registry=self._registry)
+
+    def _counters_now(self, name: str, says: str, label: str, values: Sequence[str]) -> Mapping[str, Gauge]:
+        family = Gauge(f"cohort_{name}", says, (label,), registry=self._registry)
+        return {value: family.labels(value) for value in values}
 
     def _counter(self, name: str, says: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"cohort_{name}", says, labels, registry=self._registry)

@@ -26,6 +26,12 @@ OFF = "off"
 REDIS_NUMBERS = frozenset(
     {"db", "socket_timeout", "socket_connect_timeout", "max_connections", "health_check_interval"}
 )
+# Cents. One payout, and all payouts of a day (UTC): beyond them somebody raises the setting, or has been robbed.
+PAYOUT_LIMITS: Mapping[str, int | None] = {"PAYOUT_LIMIT": 500_000, "PAYOUT_DAILY_LIMIT": 5_000_000}
+# Their amounts at Stripe are not in hundredths, which all amounts here are.
+OTHER_MINOR_UNITS = re.compile(
+    "bif|clp|djf|gnf|isk|jpy|kmf|krw|mga|pyg|rwf|ugx|vnd|vuv|xaf|xof|xpf|bhd|jod|kwd|omr|tnd"
+)
 
 Network = IPv4Network | IPv6Network
 NO_NETWORKS: tuple[Network, ...] = ()
@@ -99,6 +105,14 @@ class Settings:
     rate_limit_creates: Rate | None
     rate_limit_auth: Rate | None
     trusted_proxies: tuple[Network, ...]
+    # None: payments answer 503.
+    stripe_secret_key: str | None = field(repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
+    stripe_api_base: str | None
+    currency: str
+    # None: no limit.
+    payout_limit_cents: int | None
+    payout_daily_limit_cents: int | None
     log_format: str | None
     log_level: str
     drain_notice_seconds: int
@@ -106,6 +120,11 @@ class Settings:
     @property
     def is_production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def is_live_money(self) -> bool:
+        """Whether the key moves real money: only events that say the same about themselves are ours."""
+        return self.stripe_secret_key is not None and "_live_" in self.stripe_secret_key
 
 
 class _Reader:
@@ -236,6 +255,34 @@ def _mail_from(text: str) -> str:
     return text
 
 
+def _stripe_key(text: str) -> str:
+    if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9]+", text):
+        raise ValueError("must be a secret or restricted key, such as sk_live_… or rk_test_….")
+    return text
+
+
+def _webhook_secrets(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(secret.startswith("whsec_") for secret in found):
+        raise ValueError("each secret must start with whsec_.")
+    return found
+
+
+def _currency(text: str) -> str:
+    code = text.lower()
+    if not re.fullmatch(r"[a-z]{3}", code) or OTHER_MINOR_UNITS.fullmatch(code):
+        raise ValueError(f"must be the code of a currency with hundredths, such as usd, not {text!r}.")
+    return code
+
+
+def _amount(text: str) -> int | None:
+    if text.lower() == OFF:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{2}", text) or not int(text.replace(".", "")):
+        raise ValueError(f"must be an amount such as 5000.00, or {OFF}, not {text!r}.")
+    return int(text.replace(".", ""))
+
+
 def _jwt_secrets(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for secret in found:
@@ -294,6 +341,14 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         "allowed_origins": reader.take("ALLOWED_ORIGINS", NOTHING, _origins),
         **{name.lower(): reader.take(name, rate, _rate) for name, rate in RATE_LIMITS.items()},
         "trusted_proxies": reader.take("TRUSTED_PROXIES", NO_NETWORKS, _networks),
+        "stripe_secret_key": reader.take("STRIPE_SECRET_KEY", None, _stripe_key),
+        "stripe_webhook_secrets": reader.take("STRIPE_WEBHOOK_SECRET", NOTHING, _webhook_secrets),
+        "stripe_api_base": reader.take("STRIPE_API_BASE", None, _public_url),
+        "currency": reader.take("CURRENCY", "usd", _currency),
+        **{
+            f"{name.lower()}_cents": reader.take(name, cents, _amount)
+            for name, cents in PAYOUT_LIMITS.items()
+        },
         "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
         "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
         "drain_notice_seconds": reader.take(

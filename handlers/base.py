@@ -28,7 +28,7 @@ from community.sessions import authenticate
 from config.deps import Deps
 from config.log import request_id
 from handlers.client_address import client_behind, subscriber
-from handlers.endpoint import AUTH, UNLIMITED, Endpoint, declarations, rate_of
+from handlers.endpoint import AUTH, UNLIMITED, Answered, Endpoint, declarations, rate_of
 from handlers.errors import MethodNotAllowed, answer_to
 from handlers.json_reader import BadJson, read_json
 from handlers.schemas.fields import Day
@@ -289,13 +289,15 @@ class ApiHandler(RequestHandler):
         """Tornado would hash every answer; only cached endpoints have an ETag, made in ``reply``."""
 
     async def create(self, make: Callable[[int | None], Awaitable[object]]) -> None:
-        """Run an operation that creates, once for each ``Idempotency-Key``, and answer 201 with what it gave.
+        """Run an operation that creates, once for each ``Idempotency-Key``, and answer with what it gave.
 
-        ``make`` is given the id to use, or None where the client sent no key.
+        ``make`` is given the id to use, or None where the client sent no key. The status is 201, or as
+        ``Answered`` says.
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
-            self.reply(await make(None), status=201)
+            made = Answered.of(await make(None))
+            self.reply(made.value, status=made.status)
             return
         if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
             message = f"Ensure this header has 1 to {MAX_KEY_LENGTH} printable characters."
@@ -309,7 +311,7 @@ class ApiHandler(RequestHandler):
             self.reply_bytes(claim.body, status=claim.status)
             return
         try:
-            body = orjson.dumps(await make(claim.reserved_id))
+            made = Answered.of(await make(claim.reserved_id))
         except DomainError:
             await kept.release(stored_key)
             raise
@@ -317,11 +319,16 @@ class ApiHandler(RequestHandler):
             # Perhaps it was done. The next try may start at once, with the same id.
             await kept.abandon(stored_key)
             raise
+        body = orjson.dumps(made.value)
+        if made.status == 202:
+            await kept.abandon(stored_key)
+            self.reply_bytes(body, status=202)
+            return
         try:
-            await kept.settle(stored_key, status=201, body=body)
+            await kept.settle(stored_key, status=made.status, body=body)
         except StoreError as error:
             log.warning("an answer could not be kept for its Idempotency-Key: %s", error)
-        self.reply_bytes(body, status=201)
+        self.reply_bytes(body, status=made.status)
 
     def _fingerprint(self) -> str:
         """The request as a keyed digest: bodies may hold passwords, which must not be guessable from it."""

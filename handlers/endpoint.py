@@ -17,6 +17,7 @@ ANY_USER = frozenset({ADMIN, TRAINER, TRAINEE, AMBASSADOR})
 GROUP = frozenset({TRAINER, TRAINEE})
 TRAINERS = frozenset({TRAINER})
 TRAINEES = frozenset({TRAINEE})
+ADMINS, AMBASSADORS = frozenset({ADMIN}), frozenset({AMBASSADOR})
 
 # Which limit a request counts for; UNLIMITED for none.
 READS, WRITES, CREATES, AUTH, UNLIMITED = "reads", "writes", "creates", "auth", "unlimited"
@@ -44,7 +45,20 @@ class Endpoint:
     cached: bool = False  # answers ETag, and 304 to it
     headers: Mapping[str, str] = field(default_factory=dict)  # of the answer: name -> what it says
     media: str = "application/json"  # of the answer; several with ", " between them
+    has_page: bool = False  # to a browser it answers HTML
     rate: str | None = None  # the limit it counts for; None: see `rate_of`
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an operation gave, where that is not always 201. With 202 it is not over: the next try goes on."""
+
+    status: int
+    value: object
+
+    @classmethod
+    def of(cls, made: object) -> "Answered":
+        return made if isinstance(made, cls) else cls(201, made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from tornado.web import HTTPError
 
 from community import errors as domain
 from handlers.json_reader import BadJson
+from payments import errors as money
+from payments.money import amount_text
 from store.errors import StoreUnavailable
 from store.idempotency import KeyReused, UnderWay
 
@@ -63,11 +65,16 @@ STATUS: tuple[tuple[type[domain.DomainError], int], ...] = (
     (domain.Forbidden, 403),
     (domain.NotFound, 404),
     (domain.Busy, 503),
+    (money.PaymentsNotConfigured, 503),
+    (money.PaymentsUnavailable, 503),
+    (money.PaymentRefused, 502),
 )
 
 
-def problem(status: int, detail: str, code: str, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(status, orjson.dumps({"detail": detail, "code": code}), headers or {})
+def problem(
+    status: int, detail: str, code: str, headers: Mapping[str, str] | None = None, **more: str
+) -> Answer:
+    return Answer(status, orjson.dumps({"detail": detail, "code": code, **more}), headers or {})
 
 
 def answer_to(error: BaseException | None) -> Answer:
@@ -109,6 +116,8 @@ def _throttled(error: TooManyRequests) -> Answer:
 
 
 def _domain(error: domain.DomainError) -> Answer:
+    if isinstance(error, money.TotalChanged):
+        return problem(409, error.detail, error.code, total_amount=amount_text(error.total_cents))
     status = next((status for kind, status in STATUS if isinstance(error, kind)), 400)
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(status)
     return problem(status, error.detail, error.code, headers)

@@ -39,6 +39,7 @@ PROBLEM: Json = {
     "properties": {
         "detail": {"type": "string", "description": "For people."},
         "code": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "description": "For programs."},
+        "total_amount": {"type": "string", "description": "With `total_changed`: what would be paid now."},
     },
     "required": ["code", "detail"],
     "additionalProperties": False,
@@ -288,6 +289,8 @@ def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
         answer["content"] = {endpoint.media: {"schema": schema}}
     elif endpoint.media != JSON_MEDIA:
         answer["content"] = {media: {"schema": {"type": "string"}} for media in endpoint.media.split(", ")}
+    if endpoint.has_page:
+        answer["content"]["text/html"] = {"schema": {"type": "string"}}
     return answer
 
 
@@ -300,6 +303,7 @@ _MEANING = {
     202: "Accepted.",
     204: "Done; there is no body.",
     206: "The part that was asked for.",
+    302: "It goes on elsewhere.",
     503: "Not now.",
 }
 

@@ -101,6 +101,21 @@ def _name(name: str) -> str:
     return "" if _LIKE_A_LINK.search(name) else name[:NAME_CHARACTERS].rstrip()
 
 
+def payout_begun(
+    *, to: str, amount: str, ambassador_email: str, asked_by: str, origin: str, payout_id: int
+) -> Letter:
+    """Tell an admin that money is about to leave, so that a theft does not go unnoticed."""
+    return _letter(
+        to,
+        f"Payout of {amount}",
+        [
+            f"{amount} are being paid out to the ambassador {ambassador_email} (payout {payout_id}).",
+            f"This was asked for by {asked_by}, from {origin}.",
+            "If you do not know why, change your password and look at the payouts at once.",
+        ],
+    )
+
+
 def _letter(to: str, subject: str, blocks: Sequence[str | _Link | _Code]) -> Letter:
     text = "\n\n".join(_as_text(block) for block in blocks) + "\n"
     body = "\n".join(_as_html(block) for block in blocks)

@@ -169,6 +169,12 @@ class Database:
     async def close(self) -> None:
         await self._client.close()
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """Give a session whose reads all see the database as it is at the first of them, for minutes."""
+        async with _own_words(), self._client.start_session(snapshot=True) as session:
+            yield session
+
     async def transact(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run ``work`` in one transaction (snapshot reads, majority writes) and give what it returned.
 
@@ -191,6 +197,15 @@ class Database:
                 attempt += 1
                 # Full jitter, 2 ms doubling to 128 ms: a conflict is over when the other's commit is, some ms.
                 await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - no secret
+
+    async def transact_anew(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """As ``transact``, and once more where an id that ``work`` makes is taken: two processes may meet on one."""
+        while True:
+            try:
+                return await self.transact(work)
+            except Duplicate as error:
+                if error.key != "_id":
+                    raise
 
     async def _attempt(self, work: Callable[[Session], Awaitable[T]], deadline: float) -> T:
         async with self._client.start_session() as session:
@@ -277,11 +292,11 @@ class Table:
             return await cursor.to_list()
 
     async def scan(
-        self, where: Mapping[str, Any], *, fields: Fields | None = None
+        self, where: Mapping[str, Any], *, fields: Fields | None = None, session: Session | None = None
     ) -> AsyncIterator[Document]:
         """Walk through all that match, in the order of ``_id``, without a time limit: for scripts only."""
         async with _own_words():
-            async for document in self._collection.find(where, fields, sort=[("_id", 1)]):
+            async for document in self._collection.find(where, fields, sort=[("_id", 1)], session=session):
                 yield document
 
     async def insert(self, document: Document, *, session: Session | None = None) -> None:

@@ -8,8 +8,12 @@ from contextlib import asynccontextmanager
 
 from config.clock import Clock
 from store.achievements import Achievements
+from store.ambassadors import Ambassadors
 from store.announcements import Announcements
+from store.audit import Audit
 from store.comments import Comments
+from store.commissions import Commissions
+from store.connect_accounts import ConnectAccounts
 from store.controls import Controls
 from store.daily_logs import DailyLogs
 from store.database import Database
@@ -19,8 +23,10 @@ from store.idempotency import Idempotency
 from store.ids import IdSource
 from store.indexes import apply_indexes
 from store.invites import Invites
+from store.ledger import Ledger
 from store.notices import Notices
 from store.password_resets import PasswordResets
+from store.payouts import Payouts
 from store.posts import Posts
 from store.reactions import Reactions
 from store.recount import Recount
@@ -57,6 +63,19 @@ class Store:
         self.comments = Comments(database, self.events, self.notices, ids, clock)
         self.reactions = Reactions(database, self.notices, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
+        self.audit = Audit(database, ids, clock)
+        self.ledger = Ledger(database, ids, clock)
+        self.ambassadors = Ambassadors(database, clock)
+        self.commissions = Commissions(database, self.ledger, ids, clock)
+        self.payouts = Payouts(
+            database,
+            commissions=self.commissions,
+            ledger=self.ledger,
+            audit=self.audit,
+            ids=ids,
+            clock=clock,
+        )
+        self.connect_accounts = ConnectAccounts(database, clock)
         self.recount = Recount(database)
         self.training_recount = TrainingRecount(database)
 

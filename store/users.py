@@ -76,6 +76,11 @@ class Users:
         documents = await self._users.find({"_id": {"$in": list(user_ids)}})
         return {document["_id"]: User.of(document) for document in documents}
 
+    async def with_role(self, role: str) -> list[User]:
+        """Give all active people of a role that few have: admins, ambassadors."""
+        found = await self._users.find({"role": role, "is_active": True}, sort=[("_id", -1)])
+        return [User.of(each) for each in found]
+
     async def add(
         self,
         *,

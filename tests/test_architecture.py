@@ -30,6 +30,7 @@ DOORS = {
     "argon2": {"community"},
     "prometheus_client": {"config"},
     "stripe": {"payments/stripe_gateway.py"},
+    "httpx": {"payments/stripe_gateway.py"},
     "firebase_admin": {"push/fcm.py"},
     "PIL": {"community/images.py"},
     "multipart": {"handlers/forms.py"},
@@ -101,3 +102,13 @@ def test_only_settings_read_the_environment() -> None:
             ]
             assert "environ" not in found, f"{name} reads the environment"
             assert "getenv" not in found, f"{name} reads the environment"
+
+
+def test_payments_know_no_float() -> None:
+    """No float in `payments/`: no literal, no name, and no division that makes one."""
+    for path in sorted((ROOT / "payments").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.name}:{getattr(node, 'lineno', 0)}"
+            assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), f"{where}: a float"
+            assert not (isinstance(node, ast.Name) and node.id == "float"), f"{where}: `float`"
+            assert not isinstance(node, ast.Div), f"{where}: a true division"

@@ -8,6 +8,9 @@ from tests.chaos import (
     images,
     loop_lag,
     mongod_kill,
+    payout_faults,
+    payout_kill,
+    payout_race,
     reconnect_storm,
     redis_trouble,
     revoke_live,
@@ -31,5 +34,8 @@ _ALL = (
     *drain.SCENARIOS,
     images.SCENARIO,
     uploads.SCENARIO,
+    payout_kill.SCENARIO,
+    *payout_faults.SCENARIOS,
+    payout_race.SCENARIO,
 )
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in _ALL}

@@ -66,6 +66,14 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("RATE_LIMIT_AUTH", "0"),
         ("TRUSTED_PROXIES", "haproxy"),
         ("TRUSTED_PROXIES", "10.0.0.1, 10.0.0.1/8"),
+        ("STRIPE_SECRET_KEY", "pk_live_1"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_1,secret"),
+        ("STRIPE_API_BASE", "localhost:12111"),
+        ("CURRENCY", "dollars"),
+        ("CURRENCY", "jpy"),
+        ("PAYOUT_LIMIT", "5000"),
+        ("PAYOUT_LIMIT", "0.00"),
+        ("PAYOUT_DAILY_LIMIT", "much"),
         ("JWT_SECRET", "short"),
         ("JWT_SECRET", "a" * 40),
         ("JWT_SECRET", f"{GOOD},short"),
@@ -162,3 +170,19 @@ def test_drain_gives_notice_in_production_alone_when_nothing_is_said(tmp_path: P
     assert load_settings({"DATA_DIR": str(tmp_path)}).drain_notice_seconds == 0
     assert load_settings(PRODUCTION).drain_notice_seconds == 5
     assert load_settings({**PRODUCTION, "DRAIN_NOTICE": "0"}).drain_notice_seconds == 0
+
+
+def test_money_is_live_when_the_key_is(tmp_path: Path) -> None:
+    settings = load_settings(
+        {"DATA_DIR": str(tmp_path), "STRIPE_SECRET_KEY": "rk_live_5", "STRIPE_WEBHOOK_SECRET": "whsec_1, whsec_2",
+         "CURRENCY": "EUR", "PAYOUT_LIMIT": "12.50", "PAYOUT_DAILY_LIMIT": "off"}
+    )  # fmt: skip
+    assert settings.is_live_money
+    assert settings.stripe_webhook_secrets == ("whsec_1", "whsec_2")
+    assert (settings.currency, settings.payout_limit_cents, settings.payout_daily_limit_cents) == (
+        "eur",
+        1_250,
+        None,
+    )
+    assert "rk_live_5" not in repr(settings)
+    assert not load_settings({"DATA_DIR": str(tmp_path)}).is_live_money

@@ -81,6 +81,14 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("POST", "/api/users/profiles/image/"): USERS,
     ("DELETE", "/api/users/profiles/image/"): USERS,
     ("GET", "/media/{folder}/{file}"): EVERYBODY,
+    ("GET", "/api/ambassador/connect/status/"): {AMBASSADOR},
+    ("POST", "/api/ambassador/connect/onboard/"): {AMBASSADOR},
+    # With a signed state anybody; without one (here) the ambassador, who has no account yet and hears 404.
+    ("GET", "/api/ambassador/connect/return/"): set(),
+    ("GET", "/api/ambassador/connect/refresh/"): set(),
+    ("GET", "/api/ambassador/payouts/"): {AMBASSADOR},
+    ("POST", "/api/admin/ambassadors/{ambassador_id}/payout/"): {ADMIN},
+    ("GET", "/api/admin/ambassadors/{ambassador_id}/payouts/"): {ADMIN},
     ("GET", "/healthz"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/metrics"): EVERYBODY,
@@ -157,6 +165,8 @@ async def path_of(route: str, trainer: Person, groups: Groups) -> str:
     if "announcement_id" in route:
         made = await trainer.post("/api/trainer/announcements/", {"title": "News", "body": "All the best."})
         ids["announcement_id"] = made.json["id"]
+    if "ambassador_id" in route:
+        ids["ambassador_id"] = (await special(groups, groups.deps, "AMBASSADOR")).id
     if "user_id" in route:
         ids["user_id"] = (await groups.trainee(trainer)).id
     if "media" in route:
