@@ -3,7 +3,8 @@
 Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 
 from config.clock import Clock
@@ -94,10 +95,11 @@ class Users:
         invite_code: str | None = None,
         referral_code: str | None = None,
         user_id: int | None = None,
+        also: Callable[[User, Session], Awaitable[None]] | None = None,
     ) -> User:
         """Add an account; a trainer's group comes with it, an invite is used up with it. Atomic.
 
-        ``epoch`` names the numbering of a new group's room. Raises ``Duplicate("email_key")`` where the address
+        ``epoch`` names the numbering of a new group's room; what ``also`` writes is part of it. Raises ``Duplicate("email_key")`` where the address
         is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an earlier try) was written by it, and
         ``Gone`` where the invite is unknown, expired, used up or revoked.
         """
@@ -127,7 +129,10 @@ class Users:
             await self._users.insert(document, session=session)
             if role == TRAINER:
                 await self._events.add_community(new_id, epoch=epoch, session=session)
-            return User.of(document)
+            user = User.of(document)
+            if also is not None:
+                await also(user, session)
+            return user
 
         while True:
             try:
@@ -294,6 +299,24 @@ class Users:
             return await self._controls.add(controls, session=session)
 
         return await self._database.transact(write)
+
+    async def search(
+        self, role: str, request: PageRequest, *, words: str, ids: Sequence[int] | None
+    ) -> Page[User]:
+        """Give a page of the people of a role that few have, newest account first.
+
+        Each of ``words`` is part of the address or a name; with ``ids`` only these are meant.
+        """
+        where: dict[str, object] = {"role": role}
+        if ids is not None:
+            where = {"$and": [where, {"_id": {"$in": list(ids)}}]}
+        for word in words.split():
+            part = {"$regex": re.escape(word), "$options": "i"}
+            either = [{name: part} for name in ("email", "first_name", "last_name")]
+            where = {"$and": [where, {"$or": either}]}
+        return await read_page(
+            self._users, where, request, newest_first=True, record=User.of, id_of=attrgetter("id")
+        )
 
     async def is_empty(self) -> bool:
         """Whether nobody has an account yet."""
