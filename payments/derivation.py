@@ -134,8 +134,10 @@ def latest_subscription(subscriptions: Sequence[Subscription]) -> Subscription |
 def shared_marks(known: Known) -> tuple[str, ...]:
     """Give what the ambassador and the trainer have in common at Stripe: a card, an address."""
     payments = known.payments
-    theirs = {mark for each in (*payments.charges, *payments.invoices) for mark in each.marks}
-    return tuple(sorted({mark.partition(":")[0] for mark in theirs & known.ambassador_marks}))
+    of_charges = {mark for each in payments.charges for mark in each.marks}
+    of_invoices = {mark for each in payments.invoices for mark in each.marks}
+    shared = (of_charges | of_invoices) & known.ambassador_marks
+    return tuple(sorted({mark.partition(":")[0] for mark in shared}))
 
 
 # Commissions
@@ -215,7 +217,9 @@ def plan(known: Known, wish: Wish, entries: Sequence[Commission]) -> Iterator[St
     count = len(entries)
     if not entries and not missing and wish.base_cents > 0:
         # All of it went back before anything was written: then that is to be seen, too.
-        yield Add(_draft(known, wish, Line(COMMISSION, wish.base_cents, wish.earned_cents), 0, APPROVED), True)  # noqa: FBT003
+        yield Add(
+            _draft(known, wish, Line(COMMISSION, wish.base_cents, wish.earned_cents), 0, APPROVED), True
+        )
     for number, line in enumerate(missing, count):
         yield Add(_draft(known, wish, line, number, status))
 

@@ -79,7 +79,8 @@ def _is_signed(deps: Deps, body: bytes, signature: str) -> bool:
     given = [value.encode() for name, value in pairs if name == "v1"]
     wanted = [sign(secret, at, body).encode() for secret in deps.settings.stripe_webhook_secrets]
     # All are compared, so that time does not tell which was nearly right.
-    return any([hmac.compare_digest(one, other) for one in given for other in wanted])
+    matches = [hmac.compare_digest(one, other) for one in given for other in wanted]
+    return any(matches)
 
 
 def sign(secret: str, at: str, body: bytes) -> str:
@@ -117,7 +118,9 @@ async def _deal_with(deps: Deps, event: InboxEvent) -> bool:
     except StoreUnavailable:
         # The event is not to blame. Its turn comes again in a minute.
         raise
-    except Exception as error:  # a border: one event that cannot be read must not keep those behind it waiting
+    except (
+        Exception
+    ) as error:  # a border: one event that cannot be read must not keep those behind it waiting
         attempts = event.attempts + 1
         is_stuck = attempts >= MOST_ATTEMPTS
         again_at = None if is_stuck else deps.clock.now() + timedelta(seconds=2**attempts)

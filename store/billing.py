@@ -98,15 +98,12 @@ class Billing:
         refs = _all_refs(invoices)
         charges = await self._with_refs(CHARGE, refs, session)
         disputes = await self._with_refs(DISPUTE, _all_refs(charges, refs), session)
+        own = [each for each in subscriptions if await self._owner_itself(each, session) == trainer_id]
         return Payments(
             invoices=tuple(Invoice.of(each) for each in invoices),
             charges=tuple(Charge.of(each) for each in charges),
             disputes=tuple(Dispute.of(each) for each in disputes),
-            subscriptions=tuple(
-                Subscription.of(each)
-                for each in subscriptions
-                if await self._owner_itself(each, session) == trainer_id
-            ),
+            subscriptions=tuple(Subscription.of(each) for each in own),
         )
 
     async def account_marks(self, stripe_account_id: str | None, session: Session | None) -> frozenset[str]:
