@@ -27,7 +27,7 @@ from store.records import AMBASSADOR, TRAINER
 from store.referrals import Claimant
 from tests.chaos.frame import Options, Report, Scenario
 from tests.support.commission_books import Books, effective
-from tests.support.stripe_events import NEWER, OLDER, charge, dispute, event, invoice, subscription
+from tests.support.stripe_events import NEWER, OLDER, TIERS, charge, dispute, event, invoice, subscription
 
 Event = dict[str, Any]
 
@@ -35,7 +35,6 @@ BEGIN = datetime(2026, 1, 10, 12, tzinfo=UTC)
 PRICES = {"price_pro": 12_900, "price_team": 29_901}
 RATES = ("0.20", "0.3333", "0.05")
 OUTCOMES = ("needs_response", "under_review", "won", "lost", "warning_closed")
-TIERS = "pro=price_pro:129.00,team=price_team:299.01"
 # One example in so many runs against the database, too: it takes a hundred times as long.
 DATABASE_EVERY = 100
 

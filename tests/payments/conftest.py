@@ -15,6 +15,7 @@ from tests.support.limits import NO_LIMITS
 from tests.support.mail import Mailbox
 from tests.support.payment_deps import opened_deps
 from tests.support.stripe_double import StripeDouble
+from tests.support.stripe_events import TIERS, WEBHOOK_SECRET
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def settings(mongo_uri: str, tmp_path: Path) -> Settings:
             "JWT_SECRET": SECRET,
             "STRIPE_SECRET_KEY": KEY,
             "PAYOUT_DAILY_LIMIT": "off",
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "SUBSCRIPTION_TIERS": TIERS,
             **NO_LIMITS,
         }
     )

@@ -13,6 +13,7 @@ from payments.inbox import sign
 Object = dict[str, Any]
 
 WEBHOOK_SECRET = "whsec_of_tests"
+TIERS = "pro=price_pro:129.00, team=price_team:299.01"
 OLDER, NEWER = "older", "newer"
 
 
