@@ -153,7 +153,9 @@ async def _against_database(examples: Sequence[Example]) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="cohort-permute-") as folder:
         mongo = await asyncio.to_thread(EmbeddedMongo.start, Path(folder))
         try:
-            settings = load_settings({"MONGODB_URI": mongo.uri, "DATA_DIR": folder, "SUBSCRIPTION_TIERS": TIERS})
+            settings = load_settings(
+                {"MONGODB_URI": mongo.uri, "DATA_DIR": folder, "SUBSCRIPTION_TIERS": TIERS}
+            )
             async with open_deps(settings) as deps:
                 for number, example in enumerate(examples):
                     found = await _in_database(deps, number, example)
@@ -204,7 +206,9 @@ def _renamed(told_event: Any, number: int, trainer_id: int) -> Any:
         return found
     if isinstance(told_event, list):
         return [_renamed(each, number, trainer_id) for each in told_event]
-    is_name = isinstance(told_event, str) and told_event.startswith(("in_", "sub_", "ch_", "pi_", "dp_", "evt_"))
+    is_name = isinstance(told_event, str) and told_event.startswith(
+        ("in_", "sub_", "ch_", "pi_", "dp_", "evt_")
+    )
     return f"{told_event}_of{number}" if is_name else told_event
 
 

@@ -58,7 +58,9 @@ def test_order_and_repetition_change_nothing(example: Example) -> None:
 def test_commission_is_the_share_of_what_was_paid_at_the_rate_of_that_time(example: Example) -> None:
     found = told(example.terms, example.in_order)
     for each in found.entries:
-        assert each.cents == share(each.base_cents, rate_of(each.commission_rate)) or each.kind != "commission"
+        assert (
+            each.cents == share(each.base_cents, rate_of(each.commission_rate)) or each.kind != "commission"
+        )
 
 
 def test_paid_invoice_makes_an_approved_commission_and_an_active_referral() -> None:

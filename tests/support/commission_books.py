@@ -183,5 +183,3 @@ def effective(entries: list[Commission]) -> list[Effective]:
 def _order(value: object) -> object:
     """How the database compares: what is embedded by its fields in order. The first two tell any two apart."""
     return (value["at"], value["event"]) if isinstance(value, dict) else value
-
-
