@@ -21,7 +21,6 @@ from tornado.netutil import bind_sockets
 
 from community.achievements import seed
 from community.away import NoticeDesk
-from community.demo import fill_if_empty, log_ins
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
 from community.image_worker import Images
@@ -43,6 +42,7 @@ from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
 from payments.crash_points import pass_by
 from payments.dashboard import LastFigures
+from payments.demo import fill_if_empty, log_ins
 from payments.gateway_door import GatewayDoor
 from payments.inbox import keep_inbox_empty
 from payments.reconcile import keep_reconciled

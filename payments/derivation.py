@@ -38,6 +38,8 @@ from store.money_records import (
 )
 
 NO_RATE = Decimal(0)
+# Stripe's times are whole seconds: something paid "at 12:00:00" was paid before 12:00:01, and terms have milliseconds.
+SECOND = timedelta(milliseconds=999)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,21 +168,33 @@ def _wishes(known: Known, paid: Sequence[Invoice], currency: str) -> Iterator[Wi
 
 def _wish(known: Known, invoice: Invoice, currency: str) -> Wish:
     paid_at = invoice.paid_at or known.referral.referred_at
-    terms = known.ambassador.terms_at(paid_at)
-    is_unclear = invoice.currency != currency
-    is_earned = terms.is_active and not is_unclear
+    rate_text, is_active = _promised(known, invoice, paid_at)
+    is_clear = invoice.currency == currency
+    is_earned = is_active and is_clear
     refunded, is_held = taken_back(invoice, known.payments)
     return Wish(
         invoice_id=invoice.id,
         base_cents=invoice.cents if is_earned else 0,
         taken_cents=min(invoice.cents, refunded) if is_earned else 0,
-        rate=rate_of(terms.commission_rate),
-        rate_text=terms.commission_rate,
+        rate=rate_of(rate_text),
+        rate_text=rate_text,
         is_held=is_held and is_earned,
-        is_unclear=is_unclear and terms.is_active,
+        is_unclear=is_active and not is_clear,
         period_start=invoice.period_start or paid_at,
         period_end=invoice.period_end or paid_at,
     )
+
+
+def _promised(known: Known, invoice: Invoice, paid_at: datetime) -> tuple[str, bool]:
+    """Give the rate of an invoice, and whether anything is earned by it: by the terms when it was paid.
+
+    Once written it stays, whatever changes within that very second.
+    """
+    for each in known.entries:
+        if each.kind == COMMISSION and each.base_cents and invoice_of(each) == invoice.id:
+            return each.commission_rate, True
+    terms = known.ambassador.terms_at(paid_at + SECOND)
+    return terms.commission_rate, terms.is_active
 
 
 def taken_back(invoice: Invoice, payments: Payments) -> tuple[int, bool]:

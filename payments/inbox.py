@@ -28,7 +28,7 @@ log = logging.getLogger("cohort.inbox")
 TOLERANCE = timedelta(seconds=300)
 SIGNED_AT = re.compile(r"[0-9]{1,12}", re.ASCII)
 # Seconds between two looks into an empty inbox.
-EVERY_SECONDS = 1.0
+EVERY_SECONDS = 1
 # After so many failures in a row a person must look. The pauses before: 2, 4, 8 … 256, 512 s: 17 minutes in all.
 MOST_ATTEMPTS = 10
 

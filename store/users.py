@@ -63,6 +63,7 @@ class Users:
         self._device_tokens = database.table("device_tokens")
         self._awards = database.table("awards")
         self._notices = database.table("notices")
+        self._customers = database.table("billing_customers")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -288,6 +289,8 @@ class Users:
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
             for whose in ("recipient_id", "actor_id"):
                 await self._notices.delete_many({whose: user.id}, session=session)
+            # The payment service knows the address; here it was needed to be asked for the same customer again.
+            await self._customers.update({"_id": user.id}, {"$set": {"email": ""}}, session=session)
             if user.role == TRAINER:
                 await self._invites.revoke_all(user.id, at=now, session=session)
                 await self._users.update_many(

@@ -200,7 +200,7 @@ def _renamed(told_event: Any, number: int, trainer_id: int) -> Any:
     """The same event about objects of this example alone, and of this trainer."""
     if isinstance(told_event, dict):
         found = {name: _renamed(value, number, trainer_id) for name, value in told_event.items()}
-        if found.get("object") in ("invoice", "subscription"):  # noqa: PLR6201 - it may be another dictionary
+        if found.get("object") in ("invoice", "subscription"):
             found["metadata"] = {"user_id": str(trainer_id)}
             found["customer"] = None
         return found

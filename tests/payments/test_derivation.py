@@ -103,6 +103,17 @@ def test_rate_and_activity_are_those_at_the_time_of_payment() -> None:
     assert found.verdict.status == "ACTIVE"
 
 
+def test_terms_of_the_second_of_payment_count_once_and_then_stay() -> None:
+    change = Terms(AT + timedelta(milliseconds=300), "0.50", is_active=True)
+    first = Terms(AT - timedelta(days=1), "0.20", is_active=True)
+    found = tell(books(first, change), paid())
+    assert [each.cents for each in found.entries] == [6_450]
+    end = Terms(AT + timedelta(milliseconds=600), "0.10", is_active=False)
+    later = books(first, change, end)
+    later.entries = list(found.entries)
+    assert lines(tell(later, paid())) == [("commission", 6_450, APPROVED)]
+
+
 def test_churned_referral_comes_back_with_the_next_paid_invoice() -> None:
     ended = subscription(status="canceled", ended_at=LATER)
     found = tell(books(), paid(), event("customer.subscription.deleted", ended, LATER))

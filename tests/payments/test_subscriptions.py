@@ -8,6 +8,7 @@ import pytest
 from config.deps import Deps
 from tests.support import stripe_double as faults
 from tests.support.earnings import Earners
+from tests.support.groups import PASSWORD
 from tests.support.stripe_double import StripeDouble
 from tests.support.stripe_events import event, subscription
 
@@ -27,6 +28,15 @@ async def test_checkout_names_the_trainer_everywhere(earners: Earners, stripe: S
     assert said["customer"] == customer["id"]
     assert said["line_items[0][price]"] == "price_pro"
     assert said["metadata[user_id]"] == said["subscription_data[metadata][user_id]"] == str(trainer.id)
+
+
+async def test_erased_trainer_leaves_no_address_behind(earners: Earners, deps: Deps) -> None:
+    trainer = await earners.groups.trainer()
+    await trainer.post(CHECKOUT, {"tier": "pro"})
+    await trainer.delete("/api/auth/users/me/", {"current_password": PASSWORD})
+    row = await deps.store.billing.customer(trainer.id)
+    assert row is not None
+    assert row.email == ""
 
 
 async def test_two_clicks_at_once_make_one_customer(earners: Earners, stripe: StripeDouble) -> None:
