@@ -63,18 +63,6 @@ class Bucket:
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """One kind of subscription: what it costs a month or a year, and the payment service's name of that price."""
-
-    name: str
-    price_id: str
-    cents: int
-
-
-NO_TIERS: tuple[Tier, ...] = ()
-
-
 # What one caller may ask; the classes of routes are told apart in ``handlers.endpoint``.
 RATE_LIMITS: Mapping[str, Rate | None] = {
     "RATE_LIMIT_READS": Rate(300, 60),
@@ -299,24 +287,6 @@ def _amount(text: str) -> int | None:
     return int(text.replace(".", ""))
 
 
-def _tiers(text: str) -> tuple[Tier, ...]:
-    found: list[Tier] = []
-    for part in (each.strip() for each in text.split(",") if each.strip()):
-        match = re.fullmatch(r"([a-z0-9_-]{1,40})=(\w{1,100}):([0-9]{1,7}\.[0-9]{2})", part, re.ASCII)
-        if match is None:
-            raise ValueError(f"each must look like pro=price_1AbC:129.00, not {part!r}.")
-        found.append(Tier(match[1], match[2], int(match[3].replace(".", ""))))
-    if len({tier.name for tier in found}) < len(found) or len({tier.price_id for tier in found}) < len(found):
-        raise ValueError("each name and each price must be there once.")
-    return tuple(found)
-
-
-def _commission_rate(text: str) -> str:
-    if not re.fullmatch(r"0\.[0-9]{2,4}|1\.00", text):
-        raise ValueError(f"must be a rate from 0.00 to 1.00, such as 0.20, not {text!r}.")
-    return text
-
-
 def _jwt_secrets(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for secret in found:
@@ -383,8 +353,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
             f"{name.lower()}_cents": reader.take(name, cents, _amount)
             for name, cents in PAYOUT_LIMITS.items()
         },
-        "subscription_tiers": reader.take("SUBSCRIPTION_TIERS", NO_TIERS, _tiers),
-        "commission_rate": reader.take("COMMISSION_RATE", "0.20", _commission_rate),
+        "subscription_tiers": reader.take("SUBSCRIPTION_TIERS", NO_TIERS, parse_tiers),
+        "commission_rate": reader.take("COMMISSION_RATE", "0.20", parse_rate),
         "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
         "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
         "drain_notice_seconds": reader.take(

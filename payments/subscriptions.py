@@ -10,7 +10,7 @@ from datetime import datetime
 from community.actor import Actor
 from community.errors import Invalid
 from config.deps import Deps
-from config.settings import Tier
+from config.tiers import Tier
 from payments.derivation import latest_subscription
 from payments.errors import AlreadySubscribed, NoSubscription, PaymentRefused, PaymentsUnavailable
 from payments.gateway import Gateway, GatewayDeclined, GatewayError
