@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from config.tiers import NO_TIERS, Tier, parse_rate, parse_tiers
+
 # HS256 wants a key at least as long as its digest (RFC 7518, 3.2).
 SECRET_BYTES = 32
 NOTHING: tuple[str, ...] = ()
