@@ -14,7 +14,6 @@ from payments.ambassadors import new_code
 from payments.inbox import apply
 from payments.stripe_events import Event
 from store.database import Session
-from store.errors import Duplicate
 from store.markers import Markers
 from store.records import AMBASSADOR, User
 from store.referrals import Claimant
@@ -77,22 +76,16 @@ async def _ambassador(deps: Deps, at: datetime) -> User:
             session=session,
         )
 
-    try:
-        return await then.users.add(
-            email=EMAIL,
-            password_hash=await deps.hashing.hash(demo.PASSWORD),
-            first_name="Robin",
-            last_name="Vale",
-            role=AMBASSADOR,
-            timezone="UTC",
-            epoch=new_epoch(),
-            also=also,
-        )
-    except Duplicate:
-        found = await deps.store.users.by_email(EMAIL)
-        if found is None:
-            raise
-        return found
+    return await deps.store.users.by_email(EMAIL) or await then.users.add(
+        email=EMAIL,
+        password_hash=await deps.hashing.hash(demo.PASSWORD),
+        first_name="Robin",
+        last_name="Vale",
+        role=AMBASSADOR,
+        timezone="UTC",
+        epoch=new_epoch(),
+        also=also,
+    )
 
 
 def _invoice_paid(name: str, trainer: User, cents: int, at: datetime, currency: str) -> Event:

@@ -1,11 +1,16 @@
 """The demo's money: figures to look at, made by the real rules, whole after an interruption."""
 
+import dataclasses
+from contextlib import suppress
+from typing import Any, cast
+
 from community import demo as groups
 from config.deps import Deps
 from payments import demo
 from payments.audit import audit
 from store.markers import Markers
 from store.records import TRAINER
+from tests.support.demo import Crash, CrashingHub
 
 
 async def half_filled(deps: Deps, people: int) -> Markers:
@@ -38,6 +43,15 @@ async def test_ambassador_has_earned_by_the_real_rules(own_deps: Deps) -> None:
     assert (await audit(own_deps, with_stripe=False)).findings == []
     assert not await demo.fill_if_empty(own_deps, say=ignore)
     assert demo.EMAIL in "\n".join(demo.log_ins())
+
+
+async def test_empty_database_is_marked_before_anybody_is_in_it(own_deps: Deps) -> None:
+    dying = dataclasses.replace(own_deps, realtime=cast("Any", CrashingHub(0)))
+    with suppress(Crash):
+        await demo.fill_if_empty(dying, say=ignore)
+    marker = await Markers(own_deps.store.database, own_deps.clock).get(demo.MARKER)
+    assert marker is not None
+    assert marker.done_at is None
 
 
 async def test_interrupted_fill_is_finished(own_deps: Deps) -> None:

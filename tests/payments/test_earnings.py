@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from community.actor import Actor
 from community.invites import ALPHABET
 from config.deps import Deps
 from payments import dashboard
-from payments.ambassadors import subject_of
+from payments.ambassadors import TRIES, create_ambassador, subject_of
+from store.ambassadors import Ambassadors
 from store.commissions import NOTHING_EARNED, Commissions, Earned
-from store.errors import StoreUnavailable
+from store.database import Session
+from store.errors import Duplicate, StoreUnavailable
+from store.money_records import Ambassador
+from store.records import User
 from store.referrals import NO_REFERRALS
 from tests.support.clock import FakeClock
 from tests.support.earnings import AMBASSADORS, Earners
@@ -94,6 +99,79 @@ async def test_s37_changes_of_terms_leave_a_line_with_who_and_where(earners: Ear
         ("ambassador.changed", admin.id, "127.0.0.1")
     }
     assert (await ambassador.get(DASHBOARD)).json["is_active"] is False
+
+
+class Busy(Ambassadors):
+    """Somebody else is faster, so many times."""
+
+    def __init__(self, deps: Deps, times: int) -> None:
+        super().__init__(deps.store.database, deps.clock)
+        self._times = times
+
+    async def get(self, user_id: int, *, session: Session | None = None) -> Ambassador | None:
+        found = await super().get(user_id, session=session)
+        if found is not None and self._times:
+            self._times -= 1
+            rate = f"0.{10 + self._times}"
+            assert await self.set_terms(found, commission_rate=rate, is_active=True) is not None
+        return found
+
+    async def add(self, user_id: int, **profile: Any) -> Ambassador:
+        if self._times:
+            self._times -= 1
+            raise Duplicate("referral_code")
+        return await super().add(user_id, **profile)
+
+
+@pytest.mark.parametrize(("times", "status"), [(2, 200), (99, 409)])
+async def test_change_meanwhile_is_seen_and_not_lost(
+    earners: Earners, deps: Deps, times: int, status: int
+) -> None:
+    admin = await earners.admin()
+    ambassador, _ = await earners.ambassador(admin)
+    deps.store.ambassadors = Busy(deps, times)
+    answer = await put(admin, ambassador, {"is_active": False})
+    assert answer.status == status
+    deps.store.ambassadors = Ambassadors(deps.store.database, deps.clock)
+    found = await deps.store.ambassadors.get(ambassador.id)
+    assert found is not None
+    assert (found.is_active, found.version) == (status == 409, 1 + min(times + 1, TRIES))
+
+
+async def test_code_that_somebody_has_is_drawn_again(earners: Earners, deps: Deps) -> None:
+    admin = await earners.admin()
+    deps.store.ambassadors = Busy(deps, 2)
+    body = {"email": f"code{admin.id}@example.org", "first_name": "A", "last_name": "B"}
+    assert (await admin.post(AMBASSADORS, body)).status == 201
+
+
+async def test_try_that_lost_its_answer_finds_the_ambassador_it_made(earners: Earners, deps: Deps) -> None:
+    admin = await earners.admin()
+    actor = Actor(user=await user_of(deps, admin.id), session_id="", expires_at=0)
+    made = [
+        await create_ambassador(
+            deps, actor, email=f"again{admin.id}@example.org", first_name="A", last_name="B",
+            commission_rate=None, origin="here", public_url="https://x.example", reserved_id=admin.id + 1,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert made[0] == made[1]
+
+
+async def user_of(deps: Deps, user_id: int) -> User:
+    found = await deps.store.users.get(user_id)
+    assert found is not None
+    return found
+
+
+async def test_ambassador_without_a_profile_is_not_found(earners: Earners, deps: Deps) -> None:
+    admin = await earners.admin()
+    user = await deps.store.users.add(
+        email=f"bare{admin.id}@example.org", password_hash="x", first_name="A", last_name="B",
+        role="AMBASSADOR", timezone="UTC", epoch="e1",
+    )  # fmt: skip
+    assert (await admin.get(f"{AMBASSADORS}{user.id}/")).status == 404
+    assert (await admin.delete(f"{AMBASSADORS}{user.id}/")).status == 404
 
 
 async def test_ambassadors_are_searched_and_filtered_by_pages(earners: Earners) -> None:

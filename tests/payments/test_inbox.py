@@ -166,6 +166,12 @@ async def test_transfer_that_is_none_of_ours_is_done_with(own_deps: Deps, clock:
     assert await inbox.work_through(own_deps) == 2
 
 
+async def test_account_that_is_nobodys_here_is_done_with(own_deps: Deps, clock: FakeClock) -> None:
+    told = event("account.updated", {"id": "acct_strange"}, clock.now(), account="acct_strange")
+    await inbox.receive(own_deps, body_of(told), signature(body_of(told), clock.now()))
+    assert await inbox.work_through(own_deps) == 1
+
+
 async def test_inbox_is_kept_empty_until_cancelled(own_deps: Deps, caplog: pytest.LogCaptureFixture) -> None:
     """With the database gone it goes on trying; with it back, all is done."""
     rounds = 0
