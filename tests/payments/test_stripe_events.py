@@ -55,6 +55,7 @@ def test_invoice_without_lines_has_its_own_period_and_the_time_of_the_event() ->
 def test_payment_of_an_invoice_is_known_by_its_own_event() -> None:
     paid_by = {"invoice": "in_1", "payment": {"type": "payment_intent", "payment_intent": {"id": "pi_9"}}}
     assert facts("invoice_payment.paid", paid_by)[0].refs == ["in_1", "pi_9"]
+    assert facts("invoice_payment.paid", {"invoice": "in_1"})[0].refs == ["in_1"]
 
 
 def test_checkout_links_a_subscription_to_its_trainer() -> None:

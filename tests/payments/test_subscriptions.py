@@ -71,6 +71,12 @@ async def test_refusal_is_told_in_stripes_words_and_can_be_tried_again(
     assert (await trainer.post(PORTAL)).status == 503
 
 
+async def test_answer_without_an_address_is_no_answer(earners: Earners, stripe: StripeDouble) -> None:
+    trainer = await earners.groups.trainer()
+    stripe.routes.insert(0, ("POST", r"/v1/checkout/sessions", lambda *_: {"id": "cs_1"}))
+    assert (await trainer.post(CHECKOUT, {"tier": "pro"})).status == 503
+
+
 async def test_unknown_tier_is_refused(earners: Earners) -> None:
     trainer = await earners.groups.trainer()
     answer = await trainer.post(CHECKOUT, {"tier": "gold"})
