@@ -21,7 +21,6 @@ from tornado.netutil import bind_sockets
 
 from community.achievements import seed
 from community.away import NoticeDesk
-from community.demo import fill_if_empty, log_ins
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
 from community.image_worker import Images
@@ -42,7 +41,10 @@ from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
 from handlers.routes import make_app
 from payments.crash_points import pass_by
+from payments.dashboard import LastFigures
+from payments.demo import fill_if_empty, log_ins
 from payments.gateway_door import GatewayDoor
+from payments.inbox import keep_inbox_empty
 from payments.reconcile import keep_reconciled
 from push.debounce import Debounce
 from push.gateway import FcmGateway, Gateway, NoGateway
@@ -138,6 +140,7 @@ async def open_deps(
             feed_pages=feed_pages,
             rate_limits=rate_limits,
             gateway=gateway,
+            last_figures=LastFigures(),
             crash_point=pass_by,
         )
 
@@ -197,7 +200,11 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         )
         sockets = sockets or _listen(settings)
         server.add_sockets(sockets)
-        background = [asyncio.create_task(keep_up(deps)), asyncio.create_task(watch_loop(deps.metrics))]
+        background = [
+            asyncio.create_task(keep_up(deps)),
+            asyncio.create_task(watch_loop(deps.metrics)),
+            asyncio.create_task(keep_inbox_empty(deps)),
+        ]
         if deps.gateway.is_configured:
             background.append(asyncio.create_task(keep_reconciled(deps)))
         # What is there by now stays for good: the collector need not walk over it each time.

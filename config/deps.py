@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from config.metrics import Metrics
     from config.settings import Settings
     from handlers.rate_limits import RateLimits
+    from payments.dashboard import LastFigures
     from payments.gateway_door import GatewayDoor
     from push.outbox import Outbox
     from push.phones import Phones
@@ -54,5 +55,6 @@ class Deps:
     feed_pages: FeedPages
     rate_limits: RateLimits
     gateway: GatewayDoor
+    last_figures: LastFigures
     # Does nothing; in its place a test puts what kills the process at a named point of a payout.
     crash_point: Callable[[str], None]

@@ -82,6 +82,11 @@ class Metrics:
         self._payouts = self._counters_now("payouts_open", "Open payouts.", "state", PAYOUT_STATES)
         self.payouts_flagged = self._gauge("payouts_flagged", "Payouts that a person should look at.")
 
+        self._inbox_waiting = self._gauge("webhook_events_waiting", "Events of Stripe to be dealt with.")
+        self._inbox_stuck = self._gauge(
+            "webhook_events_stuck", "Events of Stripe that failed ten times: a person should look at them."
+        )
+
         self.broker_up = self._gauge("broker_up", "Whether Redis carries events to other instances now.")
         self.broker_sent = self._counter("broker_sent", "Messages handed to Redis.")
         self.broker_received = self._counter(
@@ -130,6 +135,11 @@ class Metrics:
         for state, gauge in self._payouts.items():
             gauge.set(open_by_state.get(state, 0))
         self.payouts_flagged.set(flagged)
+
+    def show_inbox(self, *, waiting: int, stuck: int) -> None:
+        """Show what the last look into the inbox of Stripe's events left."""
+        self._inbox_waiting.set(waiting)
+        self._inbox_stuck.set(stuck)
 
     def render(self) -> tuple[bytes, str]:
         """Give all figures in Prometheus's text format, and its content type."""

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from config.tiers import NO_TIERS, Tier, parse_rate, parse_tiers
+
 # HS256 wants a key at least as long as its digest (RFC 7518, 3.2).
 SECRET_BYTES = 32
 NOTHING: tuple[str, ...] = ()
@@ -113,6 +115,10 @@ class Settings:
     # None: no limit.
     payout_limit_cents: int | None
     payout_daily_limit_cents: int | None
+    # What a trainer can subscribe to; none: nothing.
+    subscription_tiers: tuple[Tier, ...]
+    # What a new ambassador is promised, unless the admin says something else.
+    commission_rate: str
     log_format: str | None
     log_level: str
     drain_notice_seconds: int
@@ -349,6 +355,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
             f"{name.lower()}_cents": reader.take(name, cents, _amount)
             for name, cents in PAYOUT_LIMITS.items()
         },
+        "subscription_tiers": reader.take("SUBSCRIPTION_TIERS", NO_TIERS, parse_tiers),
+        "commission_rate": reader.take("COMMISSION_RATE", "0.20", parse_rate),
         "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
         "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
         "drain_notice_seconds": reader.take(

@@ -4,6 +4,7 @@ from community import accounts, present
 from handlers.base import ApiHandler
 from handlers.endpoint import ANY_USER, AUTH, PUBLIC, Endpoint, endpoint
 from handlers.schemas import accounts as schemas
+from payments.referrals import judge_code
 
 TAG = "Account"
 
@@ -25,7 +26,9 @@ class UsersHandler(ApiHandler):
         fields = self.load()
 
         async def make(reserved_id: int | None) -> present.Json:
-            return present.account(await accounts.register(self.deps, **fields, reserved_id=reserved_id))
+            user = await accounts.register(self.deps, **fields, reserved_id=reserved_id)
+            await judge_code(self.deps, user, fields["referral_code"])
+            return present.account(user)
 
         await self.create(make)
 

@@ -45,6 +45,7 @@ class Endpoint:
     cached: bool = False  # answers ETag, and 304 to it
     headers: Mapping[str, str] = field(default_factory=dict)  # of the answer: name -> what it says
     media: str = "application/json"  # of the answer; several with ", " between them
+    other_media: str | None = None  # as which it answers, too, where that is asked for
     has_page: bool = False  # to a browser it answers HTML
     rate: str | None = None  # the limit it counts for; None: see `rate_of`
 

@@ -68,6 +68,8 @@ STATUS: tuple[tuple[type[domain.DomainError], int], ...] = (
     (money.PaymentsNotConfigured, 503),
     (money.PaymentsUnavailable, 503),
     (money.PaymentRefused, 502),
+    (money.AlreadyChanged, 409),
+    (money.AlreadySubscribed, 409),
 )
 
 

@@ -289,6 +289,8 @@ def _answer(endpoint: Endpoint, status: int, schema: Schema | None) -> Json:
         answer["content"] = {endpoint.media: {"schema": schema}}
     elif endpoint.media != JSON_MEDIA:
         answer["content"] = {media: {"schema": {"type": "string"}} for media in endpoint.media.split(", ")}
+    if endpoint.other_media is not None:
+        answer["content"][endpoint.other_media] = {"schema": {"type": "string"}}
     if endpoint.has_page:
         answer["content"]["text/html"] = {"schema": {"type": "string"}}
     return answer

@@ -59,3 +59,22 @@ class ReauthenticationRequired(Forbidden):
 
     detail = "Log in again to do this."
     code = "reauthentication_required"
+
+
+class AlreadyChanged(DomainError):
+    """Somebody else kept changing the same thing."""
+
+    detail = "Somebody else is changing this at the moment. Look at it again."
+    code = "changed_meanwhile"
+
+
+class AlreadySubscribed(DomainError):
+    """A second subscription beside one that goes on would be paid for nothing."""
+
+    detail = "You already have a subscription. Change it in the billing portal."
+    code = "already_subscribed"
+
+
+class NoSubscription(DomainError):
+    detail = "You have no subscription yet."
+    code = "no_subscription"

@@ -135,4 +135,13 @@ class Gateway(Protocol):
     async def create_account_link(self, account_id: str, *, refresh_url: str, return_url: str) -> str:
         """Give an address, good once and for minutes, where the owner of an account proves who they are."""
 
+    async def create_customer(self, *, email: str, name: str, user_id: int, key: str) -> str:
+        """Make a payer, and give its id."""
+
+    async def create_checkout(self, customer_id: str, *, price_id: str, user_id: int, back_url: str) -> str:
+        """Give an address where a payer subscribes. Nothing is paid before they have been there."""
+
+    async def create_portal(self, customer_id: str, *, back_url: str) -> str:
+        """Give an address where a payer sees bills, and changes or ends a subscription."""
+
     async def close(self) -> None: ...

@@ -148,6 +148,41 @@ class StripeGateway:
             raise GatewayUnknown("not an account link")
         return url
 
+    async def create_customer(self, *, email: str, name: str, user_id: int, key: str) -> str:
+        made = self._client.v1.customers.create_async(
+            {"email": email, "name": name, "metadata": {"user_id": str(user_id)}}, {"idempotency_key": key}
+        )
+        return _text_of(await _answer(made), "id")
+
+    async def create_checkout(self, customer_id: str, *, price_id: str, user_id: int, back_url: str) -> str:
+        metadata = {"user_id": str(user_id)}
+        made = self._client.v1.checkout.sessions.create_async(
+            {
+                "mode": "subscription",
+                "customer": customer_id,
+                "client_reference_id": str(user_id),
+                "line_items": [{"price": price_id, "quantity": 1}],
+                "metadata": metadata,
+                "subscription_data": {"metadata": metadata},
+                "success_url": f"{back_url}?checkout=success",
+                "cancel_url": f"{back_url}?checkout=cancelled",
+            }
+        )
+        return _text_of(await _answer(made), "url")
+
+    async def create_portal(self, customer_id: str, *, back_url: str) -> str:
+        made = self._client.v1.billing_portal.sessions.create_async(
+            {"customer": customer_id, "return_url": back_url}
+        )
+        return _text_of(await _answer(made), "url")
+
+
+def _text_of(document: Mapping[str, Any], name: str) -> str:
+    found = document.get(name)
+    if not isinstance(found, str) or not found:
+        raise GatewayUnknown(f"an answer without {name}")
+    return found
+
 
 def _express_account(email: str, ambassador_id: int) -> Any:
     """What Stripe used to call an Express account and now describes by its properties.

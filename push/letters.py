@@ -116,6 +116,21 @@ def payout_begun(
     )
 
 
+def ambassador_welcome(*, to: str, first_name: str, link: str, valid_hours: int) -> Letter:
+    """Give the letter with the one-time link by which a new ambassador sets a password."""
+    return _letter(
+        to,
+        "You are an ambassador of Cohort",
+        [
+            _greeting(first_name),
+            "an ambassador account was made for you. Your referral code and your earnings are in the app.",
+            _Link("Choose a password", link),
+            f"The link works once, for {valid_hours} hours. After that, choose “Forgot password” in the app.",
+            "If you did not expect this, do nothing: nobody can use the account without that link.",
+        ],
+    )
+
+
 def _letter(to: str, subject: str, blocks: Sequence[str | _Link | _Code]) -> Letter:
     text = "\n\n".join(_as_text(block) for block in blocks) + "\n"
     body = "\n".join(_as_html(block) for block in blocks)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from community.demo import PASSWORD, accounts, fill_if_empty, log_ins
+from community.demo import PASSWORD, accounts
 from config.deps import Deps
 from config.settings import SettingsError
+from payments.demo import fill_if_empty, log_ins
 from scripts.session import CONTEXT, fail, print_json, run, with_data_dir, with_json
 
 

@@ -67,3 +67,8 @@ class Ambassadors:
             session=session,
         )
         return None if document is None else Ambassador.of(document)
+
+    async def ids(self, *, is_active: bool) -> Sequence[int]:
+        """Give the ids of all active, or of all inactive, ambassadors."""
+        found = await self._ambassadors.find({"is_active": is_active}, fields=["_id"])
+        return [each["_id"] for each in found]

@@ -3,15 +3,28 @@
 What an entry should say is derived elsewhere; claiming and paying them is the business of ``store.payouts``.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 
 from config.clock import Clock
 from store.database import Database, Session
 from store.ids import IdSource
 from store.ledger import EXPENSE, Ledger, payable
-from store.money_records import APPROVED, REVERSED, Commission, CommissionDraft
+from store.money_records import APPROVED, PAID, PENDING, REVERSED, Commission, CommissionDraft
 from store.pages import Page, PageRequest, read_page
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What an ambassador earned in all, and how much of what they will get is not paid yet. Cents."""
+
+    total_cents: int
+    unpaid_cents: int
+
+
+NOTHING_EARNED = Earned(0, 0)
 
 
 class Commissions:
@@ -125,3 +138,49 @@ class Commissions:
         """Walk through all entries: for the audit."""
         async for each in self._commissions.scan({}, session=session):
             yield Commission.of(each)
+
+    async def earned(self, ambassador_ids: Sequence[int]) -> Mapping[int, Earned]:
+        """Give what each ambassador earned, less what was taken back, in one query.
+
+        What is held, or cannot be computed, counts as unpaid and not as earned.
+        """
+        total = {"$cond": [{"$in": ["$status", [APPROVED, PAID]]}, "$cents", 0]}
+        unpaid = {"$cond": [{"$in": ["$status", [APPROVED, PENDING]]}, "$cents", 0]}
+        found = await self._commissions.aggregate(
+            [
+                {"$match": {"ambassador_id": {"$in": list(ambassador_ids)}}},
+                {"$group": {"_id": "$ambassador_id", "total": {"$sum": total}, "unpaid": {"$sum": unpaid}}},
+            ]
+        )
+        return {each["_id"]: Earned(each["total"], each["unpaid"]) for each in found}
+
+    async def earned_by_month(self, ambassador_id: int, since: datetime) -> Mapping[str, int]:
+        """Give the cents earned for each month (``2026-11``) of periods that began at a time or later."""
+        where = {
+            "ambassador_id": ambassador_id,
+            "period_start": {"$gte": since},
+            "status": {"$in": [APPROVED, PAID]},
+        }
+        month = {"$dateToString": {"date": "$period_start", "format": "%Y-%m"}}
+        group = {"_id": month, "cents": {"$sum": "$cents"}}
+        found = await self._commissions.aggregate([{"$match": where}, {"$group": group}])
+        return {each["_id"]: each["cents"] for each in found}
+
+    async def earned_by_referral(self, referral_ids: Sequence[int]) -> Mapping[int, int]:
+        """Give the cents earned by each referral, less what was taken back, in one query."""
+        where = {"referral_id": {"$in": list(referral_ids)}, "status": {"$in": [APPROVED, PAID]}}
+        group = {"_id": "$referral_id", "cents": {"$sum": "$cents"}}
+        found = await self._commissions.aggregate([{"$match": where}, {"$group": group}])
+        return {each["_id"]: each["cents"] for each in found}
+
+    async def of_months(self, ambassador_id: int, since: datetime, until: datetime) -> Sequence[Commission]:
+        """Give the entries whose period began within a span of time, oldest first."""
+        where = {"ambassador_id": ambassador_id, "period_start": {"$gte": since, "$lt": until}}
+        found = await self._commissions.find(where, sort=[("period_start", 1), ("_id", 1)])
+        return [Commission.of(each) for each in found]
+
+    async def newest(self, ambassador_id: int, limit: int) -> Sequence[Commission]:
+        """Give an ambassador's newest entries, newest first."""
+        where = {"ambassador_id": ambassador_id}
+        found = await self._commissions.find(where, sort=[("_id", -1)], limit=limit)
+        return [Commission.of(each) for each in found]

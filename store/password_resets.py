@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from config.clock import Clock
-from store.database import Database
+from store.database import Database, Session
 
 
 class PasswordResets:
@@ -13,8 +13,11 @@ class PasswordResets:
         self._clock = clock
         self._resets = database.table("password_resets")
 
-    async def add(self, *, digest: str, user_id: int, expires_at: datetime) -> None:
-        await self._resets.insert({"_id": digest, "user_id": user_id, "expires_at": expires_at})
+    async def add(
+        self, *, digest: str, user_id: int, expires_at: datetime, session: Session | None = None
+    ) -> None:
+        document = {"_id": digest, "user_id": user_id, "expires_at": expires_at}
+        await self._resets.insert(document, session=session)
 
     async def exists(self, *, digest: str, user_id: int) -> bool:
         """Whether the link is this user's and still good."""

@@ -11,6 +11,7 @@ from store.achievements import Achievements
 from store.ambassadors import Ambassadors
 from store.announcements import Announcements
 from store.audit import Audit
+from store.billing import Billing
 from store.comments import Comments
 from store.commissions import Commissions
 from store.connect_accounts import ConnectAccounts
@@ -21,6 +22,7 @@ from store.device_tokens import DeviceTokens
 from store.events import Events
 from store.idempotency import Idempotency
 from store.ids import IdSource
+from store.inbox import Inbox
 from store.indexes import apply_indexes
 from store.invites import Invites
 from store.ledger import Ledger
@@ -31,6 +33,7 @@ from store.posts import Posts
 from store.reactions import Reactions
 from store.recount import Recount
 from store.recount_training import TrainingRecount
+from store.referrals import Referrals
 from store.sessions import Sessions
 from store.training import Training
 from store.users import Users
@@ -76,6 +79,16 @@ class Store:
             clock=clock,
         )
         self.connect_accounts = ConnectAccounts(database, clock)
+        self.billing = Billing(database, clock)
+        self.inbox = Inbox(database, clock)
+        self.referrals = Referrals(
+            database,
+            ambassadors=self.ambassadors,
+            billing=self.billing,
+            commissions=self.commissions,
+            ids=ids,
+            clock=clock,
+        )
         self.recount = Recount(database)
         self.training_recount = TrainingRecount(database)
 

@@ -3,7 +3,8 @@
 Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 
 from config.clock import Clock
@@ -62,6 +63,7 @@ class Users:
         self._device_tokens = database.table("device_tokens")
         self._awards = database.table("awards")
         self._notices = database.table("notices")
+        self._customers = database.table("billing_customers")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -94,10 +96,11 @@ class Users:
         invite_code: str | None = None,
         referral_code: str | None = None,
         user_id: int | None = None,
+        also: Callable[[User, Session], Awaitable[None]] | None = None,
     ) -> User:
         """Add an account; a trainer's group comes with it, an invite is used up with it. Atomic.
 
-        ``epoch`` names the numbering of a new group's room. Raises ``Duplicate("email_key")`` where the address
+        ``epoch`` names the numbering of a new group's room; what ``also`` writes is part of it. Raises ``Duplicate("email_key")`` where the address
         is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an earlier try) was written by it, and
         ``Gone`` where the invite is unknown, expired, used up or revoked.
         """
@@ -127,7 +130,10 @@ class Users:
             await self._users.insert(document, session=session)
             if role == TRAINER:
                 await self._events.add_community(new_id, epoch=epoch, session=session)
-            return User.of(document)
+            user = User.of(document)
+            if also is not None:
+                await also(user, session)
+            return user
 
         while True:
             try:
@@ -283,6 +289,8 @@ class Users:
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
             for whose in ("recipient_id", "actor_id"):
                 await self._notices.delete_many({whose: user.id}, session=session)
+            # The payment service knows the address; here it was needed to be asked for the same customer again.
+            await self._customers.update({"_id": user.id}, {"$set": {"email": ""}}, session=session)
             if user.role == TRAINER:
                 await self._invites.revoke_all(user.id, at=now, session=session)
                 await self._users.update_many(
@@ -294,6 +302,24 @@ class Users:
             return await self._controls.add(controls, session=session)
 
         return await self._database.transact(write)
+
+    async def search(
+        self, role: str, request: PageRequest, *, words: str, ids: Sequence[int] | None
+    ) -> Page[User]:
+        """Give a page of the people of a role that few have, newest account first.
+
+        Each of ``words`` is part of the address or a name; with ``ids`` only these are meant.
+        """
+        where: dict[str, object] = {"role": role}
+        if ids is not None:
+            where = {"$and": [where, {"_id": {"$in": list(ids)}}]}
+        for word in words.split():
+            part = {"$regex": re.escape(word), "$options": "i"}
+            either = [{name: part} for name in ("email", "first_name", "last_name")]
+            where = {"$and": [where, {"$or": either}]}
+        return await read_page(
+            self._users, where, request, newest_first=True, record=User.of, id_of=attrgetter("id")
+        )
 
     async def is_empty(self) -> bool:
         """Whether nobody has an account yet."""

@@ -16,6 +16,7 @@ from tests.chaos import (
     revoke_live,
     slow_consumer,
     uploads,
+    webhook_permute,
     ws_fuzz,
 )
 from tests.chaos.frame import Scenario
@@ -34,6 +35,7 @@ _ALL = (
     *drain.SCENARIOS,
     images.SCENARIO,
     uploads.SCENARIO,
+    webhook_permute.SCENARIO,
     payout_kill.SCENARIO,
     *payout_faults.SCENARIOS,
     payout_race.SCENARIO,

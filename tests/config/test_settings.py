@@ -74,6 +74,11 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("PAYOUT_LIMIT", "5000"),
         ("PAYOUT_LIMIT", "0.00"),
         ("PAYOUT_DAILY_LIMIT", "much"),
+        ("SUBSCRIPTION_TIERS", "pro=129.00"),
+        ("SUBSCRIPTION_TIERS", "pro=price_1:129.00,pro=price_2:299.00"),
+        ("SUBSCRIPTION_TIERS", "pro=price_1:129.00,team=price_1:299.00"),
+        ("COMMISSION_RATE", "20"),
+        ("COMMISSION_RATE", "1.01"),
         ("JWT_SECRET", "short"),
         ("JWT_SECRET", "a" * 40),
         ("JWT_SECRET", f"{GOOD},short"),
@@ -185,4 +190,5 @@ def test_money_is_live_when_the_key_is(tmp_path: Path) -> None:
         None,
     )
     assert "rk_live_5" not in repr(settings)
+    assert (settings.subscription_tiers, settings.commission_rate) == ((), "0.20")
     assert not load_settings({"DATA_DIR": str(tmp_path)}).is_live_money

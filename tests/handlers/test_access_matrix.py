@@ -7,6 +7,7 @@ import pytest
 from community.accounts import new_epoch
 from config.deps import Deps
 from handlers.routes import ROUTES
+from payments.ambassadors import new_code
 from tests.support.groups import PASSWORD, Groups, Person
 from tests.support.pictures import FORM_HEADERS, File, encoded, form, picture
 
@@ -81,6 +82,19 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("POST", "/api/users/profiles/image/"): USERS,
     ("DELETE", "/api/users/profiles/image/"): USERS,
     ("GET", "/media/{folder}/{file}"): EVERYBODY,
+    ("GET", "/api/trainer/subscription/"): TRAINERS,
+    ("POST", "/api/trainer/subscription/checkout/"): TRAINERS,
+    ("POST", "/api/trainer/subscription/portal/"): TRAINERS,
+    ("POST", "/api/payments/stripe/webhook/"): EVERYBODY,
+    ("GET", "/api/ambassador/dashboard/"): {AMBASSADOR},
+    ("GET", "/api/ambassador/referrals/"): {AMBASSADOR},
+    ("GET", "/api/ambassador/referral-code/"): {AMBASSADOR},
+    ("GET", "/api/ambassador/statement/"): {AMBASSADOR},
+    ("GET", "/api/admin/ambassadors/"): {ADMIN},
+    ("POST", "/api/admin/ambassadors/"): {ADMIN},
+    ("GET", "/api/admin/ambassadors/{ambassador_id}/"): {ADMIN},
+    ("PUT", "/api/admin/ambassadors/{ambassador_id}/"): {ADMIN},
+    ("DELETE", "/api/admin/ambassadors/{ambassador_id}/"): {ADMIN},
     ("GET", "/api/ambassador/connect/status/"): {AMBASSADOR},
     ("POST", "/api/ambassador/connect/onboard/"): {AMBASSADOR},
     # With a signed state anybody; without one (here) the ambassador, who has no account yet and hears 404.
@@ -128,6 +142,8 @@ async def special(groups: Groups, deps: Deps, role: str) -> Person:
         email=email, password_hash=await deps.hashing.hash(PASSWORD), first_name="A", last_name="B", role=role,
         timezone="UTC", epoch=new_epoch(),
     )  # fmt: skip
+    if role == "AMBASSADOR":
+        await deps.store.ambassadors.add(user.id, referral_code=new_code(), commission_rate="0.20")
     return await groups.log_in(email, user_id=user.id, role=role)
 
 

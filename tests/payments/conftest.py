@@ -11,16 +11,20 @@ from config.settings import Settings, load_settings
 from tests.conftest import SECRET
 from tests.support.ambassadors import KEY, Payees
 from tests.support.clock import FakeClock
+from tests.support.earnings import Earners
+from tests.support.groups import Groups
 from tests.support.limits import NO_LIMITS
 from tests.support.mail import Mailbox
 from tests.support.payment_deps import opened_deps
+from tests.support.stripe_billing import BILLING_ROUTES
 from tests.support.stripe_double import StripeDouble
+from tests.support.stripe_events import TIERS, WEBHOOK_SECRET
 
 
 @pytest.fixture
 async def stripe(tmp_path: Path, clock: FakeClock) -> AsyncIterator[StripeDouble]:
     """A Stripe of this test's own; its clock is the test's."""
-    async with StripeDouble(tmp_path / "stripe", clock.now).serving() as double:
+    async with StripeDouble(tmp_path / "stripe", clock.now, routes=list(BILLING_ROUTES)).serving() as double:
         yield double
 
 
@@ -34,6 +38,8 @@ def settings(mongo_uri: str, tmp_path: Path) -> Settings:
             "JWT_SECRET": SECRET,
             "STRIPE_SECRET_KEY": KEY,
             "PAYOUT_DAILY_LIMIT": "off",
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "SUBSCRIPTION_TIERS": TIERS,
             **NO_LIMITS,
         }
     )
@@ -63,3 +69,8 @@ async def own_deps(
 @pytest.fixture
 def payees(deps: Deps, stripe: StripeDouble) -> Payees:
     return Payees(deps, stripe)
+
+
+@pytest.fixture
+def earners(groups: Groups, deps: Deps, mailbox: Mailbox) -> Earners:
+    return Earners(groups, deps, mailbox)
