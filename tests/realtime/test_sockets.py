@@ -246,7 +246,9 @@ async def test_slow_reader_gets_whole_frames_in_order_with_pongs_between(dial, f
                 break
             except AssertionError:
                 await client.read()
-    assert [json.loads(payload)["seq"] for opcode, payload in found if opcode == 1] == list(range(1000))
+    said = [json.loads(payload) for opcode, payload in found if opcode == 1]
+    # On a slow machine there is time for a heartbeat.
+    assert [each["seq"] for each in said if each.get("type") != "heartbeat"] == list(range(1000))
     assert 1 <= sum(opcode == 10 for opcode, _ in found) <= 3
     await until(lambda: not connection._stream.writing())
     connection.send(numbered(1000))
