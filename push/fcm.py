@@ -56,6 +56,8 @@ class Fcm:
         for prefix in list(session.adapters):
             session.mount(prefix, requests.adapters.HTTPAdapter(pool_maxsize=MOST_AT_ONCE, max_retries=0))
         self._account = self._app.credential.get_credential()
+        # It would ask another service of Google's for regions, which messages do not need, from a thread of its own.
+        self._account._is_regional_access_boundary_lookup_required = lambda: False  # noqa: SLF001
         self._refreshing = threading.Lock()
 
     def send(self, pushes: Sequence[Push]) -> list[Answer]:

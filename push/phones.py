@@ -29,6 +29,8 @@ TO_ONE, TO_MANY = "one", "many"
 WORKERS = {TO_ONE: 4, TO_MANY: 1}
 # Notices claimed together. A group's people come a batch at a time, then other groups have their turn.
 CLAIMED = {TO_ONE: 50, TO_MANY: 1}
+# While FCM answers nobody: what is handed over is lost, and costs a thread each, so the others had better wait.
+CLAIMED_IN_SILENCE = 1
 # How often each instance looks for what others left: killed ones, and those that were refused for a while.
 LOOK_SECONDS = 5.0
 # Waits between tries: doubling from one second to a minute, up to half of it taken away by chance.
@@ -126,6 +128,8 @@ class Phones(Generic[K]):
         self._workers: list[asyncio.Task[None]] = []
         self._looking: asyncio.Task[None] | None = None
         self._draining = False
+        # Whether no push of the last batch had an answer.
+        self._is_silent = False
 
     def wants(self, notice: Notice) -> bool:
         """Whether it is worth keeping: pushes are set up, and as far as is known here nobody heard of it lately."""
@@ -196,7 +200,7 @@ class Phones(Generic[K]):
             if not self._bells[lane].is_set():
                 return False
             self._bells[lane].clear()
-            claimed = await self._desk.claim(lane, CLAIMED[lane])
+            claimed = await self._desk.claim(lane, CLAIMED_IN_SILENCE if self._is_silent else CLAIMED[lane])
             if not claimed:
                 return False
             self._bells[lane].set()
@@ -262,6 +266,7 @@ class Phones(Generic[K]):
     async def _settle(self, claim: str, part: Batch[K], answers: Sequence[Answer]) -> None:
         """Account for each push, and decide what becomes of each notice."""
         self._report(answers)
+        self._is_silent = all(answer.outcome is Outcome.UNKNOWN for answer in answers)
         left = iter(answers)
         dead: list[int] = []
         done: list[str] = []

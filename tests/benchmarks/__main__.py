@@ -19,6 +19,7 @@ from tests.benchmarks import (
     rows_fanout,
     rows_feed,
     rows_instances,
+    rows_push,
     rows_uploads,
     rows_writes,
 )
@@ -39,6 +40,7 @@ WORKS = [
     *rows_boards.WORKS,
     *rows_writes.WORKS,
     *rows_uploads.WORKS,
+    *rows_push.WORKS,
 ]
 
 

@@ -3,7 +3,7 @@ What is compared with it is in the `rows_` modules.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import orjson
@@ -34,14 +34,21 @@ def environment(bench: Bench, *, redis: bool = False) -> dict[str, str]:
 
 
 def start(
-    bench: Bench, stack: ExitStack, *, launcher: Sequence[str] = ("server.py",), redis: bool = False
+    bench: Bench,
+    stack: ExitStack,
+    *,
+    launcher: Sequence[str] = ("server.py",),
+    redis: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Server:
-    """The server, started as its users start it; `launcher` can put something before it.
+    """The server, started as its users start it; `launcher` can put something before it, `more` sets more.
 
     With `redis` it is one of several instances.
     """
     arguments = [*launcher, "--port", "0", "--data-dir", str(bench.folder / "data")]
-    return stack.enter_context(Server.start(arguments, env=environment(bench, redis=redis)))
+    return stack.enter_context(
+        Server.start(arguments, env={**environment(bench, redis=redis), **(more or {})})
+    )
 
 
 def socket_paths(group: Group, count: int) -> list[str]:

@@ -3,12 +3,12 @@ How a group is made is in `tests.support.population`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from store.store import Store, open_store
 from tests.benchmarks.runner import Bench
-from tests.support.population import CLOCK, Group, make_group, train
+from tests.support.population import CLOCK, Group, Member, make_group, train
 
 T = TypeVar("T")
 
@@ -57,6 +57,18 @@ def rooms(bench: Bench, name: str, *, count: int) -> list[Group]:
 
         bench.shared[name] = _run(bench, make)
     return bench.shared[name]
+
+
+def with_phones(bench: Bench, members: Sequence[Member]) -> None:
+    """Registers a device for each of them."""
+
+    async def register(store: Store) -> None:
+        for member in members:
+            await store.device_tokens.register(
+                member.user_id, token=f"phone of {member.user_id}", platform="android"
+            )
+
+    _run(bench, register)
 
 
 def _run(bench: Bench, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -37,6 +37,16 @@ def test_media_are_files_or_in_a_bucket(tmp_path: Path) -> None:
     assert "a-secret-of-aws" not in repr(secret)
 
 
+def test_push_goes_to_google_with_an_account_or_to_another_address(tmp_path: Path) -> None:
+    bare = load_settings({"DATA_DIR": str(tmp_path)})
+    assert (bare.firebase_credentials_path, bare.fcm_api_base) == (None, None)
+    there = {"FIREBASE_CREDENTIALS_PATH": "/etc/cohort/account.json", "FCM_API_BASE": "http://127.0.0.1:9/"}
+    settings = load_settings({"DATA_DIR": str(tmp_path), **there})
+    # Whether the file is there is asked when it is needed: without it everything else works.
+    assert settings.firebase_credentials_path == Path("/etc/cohort/account.json")
+    assert settings.fcm_api_base == "http://127.0.0.1:9"
+
+
 def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
     first = load_settings({"DATA_DIR": str(tmp_path / "new")})
     second = load_settings({"DATA_DIR": str(tmp_path / "new")})
@@ -84,6 +94,7 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
         ("JWT_SECRET", f"{GOOD},short"),
         ("PUBLIC_URL", "cohort.example.org"),
         ("SMTP_URL", "mail.example.org"),
+        ("FCM_API_BASE", "fcm.example.org"),
         ("MAIL_FROM", "nobody"),
         ("CORS_ORIGINS", "*"),
         ("ALLOWED_ORIGINS", "https://app.example.org/path"),

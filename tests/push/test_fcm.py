@@ -224,12 +224,16 @@ async def test_loop_turns_while_the_library_is_loaded_and_waits(
 def test_private_names_of_the_library_are_as_they_are_used() -> None:
     """What ``push.fcm`` reaches into: where this fails, a new version of the library moved it."""
     from firebase_admin import messaging  # noqa: PLC0415 - loads slowly
+    from google.oauth2 import service_account  # noqa: PLC0415 - as above
 
     service = messaging._MessagingService
     assert service.FCM_URL.format(PROJECT).endswith(f"/v1/projects/{PROJECT}/messages:send")
     assert callable(messaging._get_messaging_service)
     names = service.__init__.__code__.co_names
     assert {"_fcm_url", "_client", "session"} <= set(names)
+    account = service_account.Credentials
+    asking = account._maybe_start_regional_access_boundary_refresh.__code__.co_names
+    assert "_is_regional_access_boundary_lookup_required" in asking
 
 
 def test_server_without_credentials_does_not_load_the_library() -> None:

@@ -68,8 +68,13 @@ class FcmDouble:
     # Each message that came, taken or not, and each access token that was asked for.
     messages: list[dict[str, Any]] = field(default_factory=list)
     tokens_given: int = 0
+    # While this is not set, messages that have come wait for their answers.
+    opened: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.opened.set()
 
     def devices(self) -> list[str]:
         """The devices of all messages that came, in their order."""
@@ -129,6 +134,7 @@ def fcm_double() -> Iterator[FcmDouble]:
                 waiting = double.replies.get(device)
                 reply = waiting.pop(0) if waiting else double.default
                 double.messages.append(message)
+            double.opened.wait()
             if reply.hangs:
                 double.closing.wait()
             if reply.breaks or reply.hangs:
@@ -157,6 +163,7 @@ def fcm_double() -> Iterator[FcmDouble]:
     try:
         yield double
     finally:
+        double.opened.set()
         double.closing.set()
         server.shutdown()
         server.server_close()

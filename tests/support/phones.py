@@ -1,21 +1,25 @@
-"""Phones for tests: a gateway in the process that takes pushes or answers as it is told, and what it took.
+"""Phones for tests: people who have some, notices to them, and a gateway that takes pushes or answers as it is told.
 
 The real library speaks to the double in ``tests.support.fcm_double``.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from community.away import NoticeDesk
 from config.deps import Deps
+from push import notices
 from push.debounce import Debounce
 from push.gateway import Answer, Outcome, Push
 from push.phones import WORKERS, Desk, Phones
-from store.notices import PendingNotice
+from store.notices import NoticeDraft, PendingNotice
+from store.records import TRAINEE, TRAINER
 from tests.support.groups import Person
 
-TAKEN = Answer(Outcome.SENT)
+TAKEN, AGAIN = Answer(Outcome.SENT), Answer(Outcome.AGAIN, "Unavailable")
+NOTICE = notices.earned(achievement_id=1, name="First post")
 
 
 @dataclass
@@ -88,3 +92,63 @@ def counted(deps: Deps, family: str) -> Mapping[str, int]:
             name, value = line.split('"')[1], float(line.rsplit(" ", 1)[1])
             found[name] = int(value)
     return {name: value for name, value in found.items() if value}
+
+
+async def person(deps: Deps, *, devices: int = 1) -> tuple[int, list[str]]:
+    """Somebody with so many devices; gives their id and tokens."""
+    (user_id,), tokens = await people(deps, 1, devices=devices)
+    return user_id, tokens
+
+
+async def people(
+    deps: Deps, count: int, *, devices: int = 1, trainer_id: int | None = None
+) -> tuple[list[int], list[str]]:
+    """So many trainees with so many devices each."""
+    new = deps.store.ids.new
+    ids = [new() for _ in range(count)]
+    await deps.store.database.table("users").insert_many(
+        [{"_id": user_id, "role": TRAINEE, "is_active": True, "parent_trainer": trainer_id, "email_key": str(user_id)}
+         for user_id in ids]
+    )  # fmt: skip
+    tokens = [
+        {"_id": new(), "user_id": user_id, "token": secrets.token_hex(8), "platform": "ios", "is_active": True,
+         "registered_at": deps.clock.now()}
+        for user_id in ids for _ in range(devices)
+    ]  # fmt: skip
+    if tokens:
+        await deps.store.database.table("device_tokens").insert_many(tokens)
+    return ids, [str(each["token"]) for each in tokens]
+
+
+async def keep(deps: Deps, draft: NoticeDraft) -> str:
+    """Keep a notice with a cause of its own, and give its id."""
+    cause = {"_id": deps.store.ids.new()}
+    await deps.store.database.table("causes").insert(cause)
+    document = deps.store.notices.document(draft, cause="causes", cause_id=cause["_id"])
+    await deps.store.database.transact(lambda session: deps.store.notices.add(document, session=session))
+    return str(document["_id"])
+
+
+def to(user_id: int) -> NoticeDraft:
+    """A notice to somebody."""
+    return NoticeDraft(recipient_id=user_id, community_id=None, actor_id=None, content=asdict(NOTICE))
+
+
+def to_all(trainer_id: int) -> NoticeDraft:
+    """A notice to a trainer's whole group."""
+    return NoticeDraft(recipient_id=None, community_id=trainer_id, actor_id=None, content=asdict(NOTICE))
+
+
+async def group(deps: Deps, count: int, *, devices: int = 1) -> tuple[int, list[str]]:
+    """A trainer with so many trainees; gives the trainer's id and the trainees' tokens."""
+    trainer_id = deps.store.ids.new()
+    await deps.store.database.table("users").insert(
+        {"_id": trainer_id, "role": TRAINER, "is_active": True, "email_key": str(trainer_id)}
+    )
+    _, tokens = await people(deps, count, devices=devices, trainer_id=trainer_id)
+    return trainer_id, tokens
+
+
+async def left(deps: Deps) -> int:
+    """How many notices wait."""
+    return len(await deps.store.database.table("notices").find({}))

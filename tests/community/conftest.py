@@ -1,0 +1,11 @@
+"""What the tests of the operations share."""
+
+import pytest
+
+from config.deps import Deps
+
+
+@pytest.fixture
+async def no_notices(deps: Deps) -> None:
+    """Nobody else's notices are left in the database."""
+    await deps.store.database.table("notices").delete_many({})
