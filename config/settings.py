@@ -8,36 +8,41 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 from config.tiers import NO_TIERS, Tier, parse_rate, parse_tiers
+from config.values import (
+    NO_NETWORKS,
+    SECRET_BYTES,
+    Bucket,
+    Network,
+    Rate,
+    one_of,
+    parse_amount,
+    parse_currency,
+    parse_drain_notice,
+    parse_jwt_secrets,
+    parse_limit,
+    parse_mail_from,
+    parse_media_storage,
+    parse_mongodb_uri,
+    parse_networks,
+    parse_origins,
+    parse_port,
+    parse_public_url,
+    parse_redis_url,
+    parse_smtp_url,
+    parse_stripe_key,
+    parse_webhook_secrets,
+)
 
-# HS256 wants a key at least as long as its digest (RFC 7518, 3.2).
-SECRET_BYTES = 32
 NOTHING: tuple[str, ...] = ()
 # HAProxy as configured here sees a draining server after 2.5 s at most, nginx within one.
-DRAIN_NOTICE_SECONDS, MAX_DRAIN_NOTICE_SECONDS = 5, 300
+DRAIN_NOTICE_SECONDS = 5
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-# Seconds.
-PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-OFF = "off"
-REDIS_NUMBERS = frozenset(
-    {"db", "socket_timeout", "socket_connect_timeout", "max_connections", "health_check_interval"}
-)
 # Cents. One payout, and all payouts of a day (UTC): beyond them somebody raises the setting, or has been robbed.
 PAYOUT_LIMITS: Mapping[str, int | None] = {"PAYOUT_LIMIT": 500_000, "PAYOUT_DAILY_LIMIT": 5_000_000}
-# Their amounts at Stripe are not in hundredths, which all amounts here are.
-OTHER_MINOR_UNITS = re.compile(
-    "bif|clp|djf|gnf|isk|jpy|kmf|krw|mga|pyg|rwf|ugx|vnd|vuv|xaf|xof|xpf|bhd|jod|kwd|omr|tnd"
-)
-
-Network = IPv4Network | IPv6Network
-NO_NETWORKS: tuple[Network, ...] = ()
-
 T = TypeVar("T")
 
 
@@ -47,22 +52,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most so many requests in so many seconds."""
-
-    count: int
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A place in S3, or in what speaks like it: names of what is kept there begin with ``prefix``."""
-
-    name: str
-    prefix: str
 
 
 # What one caller may ask; the classes of routes are told apart in ``handlers.endpoint``.
@@ -151,154 +140,6 @@ class _Reader:
             return default
 
 
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65_535:
-        raise ValueError(f"must be a port number from 0 to 65535, not {text!r}.")
-    return int(text)
-
-
-def _drain_notice(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > MAX_DRAIN_NOTICE_SECONDS:
-        raise ValueError(f"must be a number of seconds from 0 to {MAX_DRAIN_NOTICE_SECONDS}, not {text!r}.")
-    return int(text)
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        for choice in choices:
-            if text.lower() == choice.lower():
-                return choice
-        raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}.")
-
-    return parse
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
-        raise ValueError(f"each must look like https://app.example.org, without a path, not {text!r}.")
-    return text
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    return tuple(_origin(part.strip().rstrip("/")) for part in text.split(",") if part.strip())
-
-
-def _public_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"must be an http(s) address without a query, not {text!r}.")
-    return text.rstrip("/")
-
-
-def _media_storage(text: str) -> Bucket | None:
-    """``file``, or a bucket, for which boto3 must be there: it is only installed by those who want it."""
-    if text.lower() == "file":
-        return None
-    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([\w./=-]*?))?/?", text, re.ASCII)
-    if not match:
-        raise ValueError(f"must be file or look like s3://bucket/prefix, not {text!r}.")
-    if find_spec("boto3") is None:
-        raise ValueError("s3 needs the package boto3: pip install -r requirements-s3.txt.")
-    return Bucket(match[1], f"{match[2]}/" if match[2] else "")
-
-
-def _mongodb_uri(text: str) -> str:
-    if not text.startswith(("mongodb://", "mongodb+srv://")):
-        raise ValueError("must start with mongodb:// or mongodb+srv://.")
-    return text
-
-
-def _redis_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        found = parts.scheme in {"redis", "rediss", "unix"} and bool(parts.hostname or parts.path)
-        _ = parts.port
-        # redis-py takes timeouts, certificates and the like from the query; numbers must be numbers.
-        found = found and all(
-            re.fullmatch(r"[0-9]+(\.[0-9]+)?", value)
-            for name, value in parse_qsl(parts.query)
-            if name in REDIS_NUMBERS
-        )
-    except ValueError:  # whose words would show a part of the password
-        found = False
-    if not found:
-        raise ValueError("must look like redis://user:password@host:6379/0 (rediss:// for TLS, or unix://).")
-    return text
-
-
-def _rate(text: str) -> Rate | None:
-    if text.lower() == OFF:
-        return None
-    match = re.fullmatch(r"([1-9][0-9]{0,8})/([a-z]+)", text)
-    if not match or match[2] not in PERIODS:
-        raise ValueError(f"must look like 60/minute (or /second, /hour, /day) or be {OFF}, not {text!r}.")
-    return Rate(int(match[1]), PERIODS[match[2]])
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    found: list[Network] = []
-    for part in (each.strip() for each in text.split(",") if each.strip()):
-        try:
-            found.append(ip_network(part))
-        except ValueError:
-            raise ValueError(
-                f"each must be an address or a network such as 10.0.0.0/8, not {part!r}."
-            ) from None
-    return tuple(found)
-
-
-def _smtp_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
-        raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465.")
-    return text
-
-
-def _mail_from(text: str) -> str:
-    if "@" not in text or "\n" in text or "\r" in text:
-        raise ValueError(f"must be an e-mail address, not {text!r}.")
-    return text
-
-
-def _stripe_key(text: str) -> str:
-    if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9]+", text):
-        raise ValueError("must be a secret or restricted key, such as sk_live_… or rk_test_….")
-    return text
-
-
-def _webhook_secrets(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not all(secret.startswith("whsec_") for secret in found):
-        raise ValueError("each secret must start with whsec_.")
-    return found
-
-
-def _currency(text: str) -> str:
-    code = text.lower()
-    if not re.fullmatch(r"[a-z]{3}", code) or OTHER_MINOR_UNITS.fullmatch(code):
-        raise ValueError(f"must be the code of a currency with hundredths, such as usd, not {text!r}.")
-    return code
-
-
-def _amount(text: str) -> int | None:
-    if text.lower() == OFF:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{2}", text) or not int(text.replace(".", "")):
-        raise ValueError(f"must be an amount such as 5000.00, or {OFF}, not {text!r}.")
-    return int(text.replace(".", ""))
-
-
-def _jwt_secrets(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    for secret in found:
-        if len(secret.encode()) < SECRET_BYTES:
-            raise ValueError(f"each secret must have at least {SECRET_BYTES} bytes.")
-        if len(set(secret)) < 8:
-            raise ValueError("a secret made of fewer than 8 different characters is a weak one.")
-    return found
-
-
 def read_env_file(path: Path) -> dict[str, str]:
     """Give the ``NAME=value`` lines of a ``.env`` file; comments, blank lines and quotes are understood."""
     if not path.is_file():
@@ -323,47 +164,47 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
     if environ is None:
         environ = {**read_env_file(Path(".env")), **os.environ}
     reader = _Reader(environ)
-    environment = reader.take("ENVIRONMENT", "development", _one_of("development", "production"))
+    environment = reader.take("ENVIRONMENT", "development", one_of("development", "production"))
     values: dict[str, object] = {
-        "port": reader.take("PORT", 8000, _port),
+        "port": reader.take("PORT", 8000, parse_port),
         "address": reader.take("ADDRESS", "127.0.0.1", str),
         "data_dir": reader.take("DATA_DIR", Path("data"), Path),
-        "mongodb_uri": reader.take("MONGODB_URI", None, _mongodb_uri),
-        "redis_url": reader.take("REDIS_URL", None, _redis_url),
-        "jwt_secrets": reader.take("JWT_SECRET", NOTHING, _jwt_secrets),
+        "mongodb_uri": reader.take("MONGODB_URI", None, parse_mongodb_uri),
+        "redis_url": reader.take("REDIS_URL", None, parse_redis_url),
+        "jwt_secrets": reader.take("JWT_SECRET", NOTHING, parse_jwt_secrets),
         "environment": environment,
-        "public_url": reader.take("PUBLIC_URL", None, _public_url),
-        "media_bucket": reader.take("MEDIA_STORAGE", None, _media_storage),
-        "s3_endpoint_url": reader.take("S3_ENDPOINT_URL", None, _public_url),
+        "public_url": reader.take("PUBLIC_URL", None, parse_public_url),
+        "media_bucket": reader.take("MEDIA_STORAGE", None, parse_media_storage),
+        "s3_endpoint_url": reader.take("S3_ENDPOINT_URL", None, parse_public_url),
         "aws_access_key_id": reader.take("AWS_ACCESS_KEY_ID", None, str),
         "aws_secret_access_key": reader.take("AWS_SECRET_ACCESS_KEY", None, str),
         "aws_session_token": reader.take("AWS_SESSION_TOKEN", None, str),
         "aws_region": reader.take("AWS_REGION", None, str) or reader.take("AWS_DEFAULT_REGION", None, str),
-        "smtp_url": reader.take("SMTP_URL", None, _smtp_url),
-        "mail_from": reader.take("MAIL_FROM", "Cohort <no-reply@localhost>", _mail_from),
+        "smtp_url": reader.take("SMTP_URL", None, parse_smtp_url),
+        "mail_from": reader.take("MAIL_FROM", "Cohort <no-reply@localhost>", parse_mail_from),
         "firebase_credentials_path": reader.take("FIREBASE_CREDENTIALS_PATH", None, Path),
-        "fcm_api_base": reader.take("FCM_API_BASE", None, _public_url),
-        "cors_origins": reader.take("CORS_ORIGINS", NOTHING, _origins),
-        "allowed_origins": reader.take("ALLOWED_ORIGINS", NOTHING, _origins),
-        **{name.lower(): reader.take(name, rate, _rate) for name, rate in RATE_LIMITS.items()},
-        "trusted_proxies": reader.take("TRUSTED_PROXIES", NO_NETWORKS, _networks),
-        "stripe_secret_key": reader.take("STRIPE_SECRET_KEY", None, _stripe_key),
-        "stripe_webhook_secrets": reader.take("STRIPE_WEBHOOK_SECRET", NOTHING, _webhook_secrets),
-        "stripe_api_base": reader.take("STRIPE_API_BASE", None, _public_url),
-        "currency": reader.take("CURRENCY", "usd", _currency),
+        "fcm_api_base": reader.take("FCM_API_BASE", None, parse_public_url),
+        "cors_origins": reader.take("CORS_ORIGINS", NOTHING, parse_origins),
+        "allowed_origins": reader.take("ALLOWED_ORIGINS", NOTHING, parse_origins),
+        **{name.lower(): reader.take(name, rate, parse_limit) for name, rate in RATE_LIMITS.items()},
+        "trusted_proxies": reader.take("TRUSTED_PROXIES", NO_NETWORKS, parse_networks),
+        "stripe_secret_key": reader.take("STRIPE_SECRET_KEY", None, parse_stripe_key),
+        "stripe_webhook_secrets": reader.take("STRIPE_WEBHOOK_SECRET", NOTHING, parse_webhook_secrets),
+        "stripe_api_base": reader.take("STRIPE_API_BASE", None, parse_public_url),
+        "currency": reader.take("CURRENCY", "usd", parse_currency),
         **{
-            f"{name.lower()}_cents": reader.take(name, cents, _amount)
+            f"{name.lower()}_cents": reader.take(name, cents, parse_amount)
             for name, cents in PAYOUT_LIMITS.items()
         },
         "subscription_tiers": reader.take("SUBSCRIPTION_TIERS", NO_TIERS, parse_tiers),
         "commission_rate": reader.take("COMMISSION_RATE", "0.20", parse_rate),
-        "log_format": reader.take("LOG_FORMAT", None, _one_of("text", "json")),
-        "log_level": reader.take("LOG_LEVEL", "INFO", _one_of(*LOG_LEVELS)),
+        "log_format": reader.take("LOG_FORMAT", None, one_of("text", "json")),
+        "log_level": reader.take("LOG_LEVEL", "INFO", one_of(*LOG_LEVELS)),
         "drain_notice_seconds": reader.take(
             # Nobody waits for Ctrl-C in development, where no load balancer has to notice.
             "DRAIN_NOTICE",
             DRAIN_NOTICE_SECONDS if environment == "production" else 0,
-            _drain_notice,
+            parse_drain_notice,
         ),
     }
     values.update({name: value for name, value in overrides.items() if value is not None})

@@ -6,7 +6,7 @@ Pure functions of what the connection and its headers say; which proxies are tru
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from config.settings import Network
+from config.values import Network
 
 Address = IPv4Address | IPv6Address
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from config.clock import Clock
-from config.settings import Rate
+from config.values import Rate
 
 # About 300 bytes each, so at most 30 MB a class of routes. Who asked least lately is forgotten first: to push out
 # an address under attack, an attacker would need so many others between two of its guesses.

@@ -17,7 +17,8 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 
 from config.clock import Clock
 from config.metrics import Metrics
-from config.settings import Rate, Settings
+from config.settings import Settings
+from config.values import Rate
 from handlers.endpoint import AUTH, CREATES, READS, WRITES
 from handlers.errors import TooManyRequests
 from handlers.rate_counts import RateCounts, Standing

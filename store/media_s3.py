@@ -9,7 +9,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from config.settings import Bucket, Settings
+from config.settings import Settings
+from config.values import Bucket
 from store.media import Stored, Threads, page_of
 
 # S3's own limit for one call.

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Bucket, Rate, SettingsError, load_settings, read_env_file
+from config.settings import SettingsError, load_settings, read_env_file
+from config.values import Bucket, Rate
 
 GOOD = "0123456789abcdef0123456789abcdef"
 PRODUCTION = {

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import Rate
+from config.values import Rate
 from handlers.rate_counts import RateCounts, Standing
 from tests.support.clock import FakeClock
 

@@ -16,7 +16,8 @@ from tornado.httpclient import AsyncHTTPClient
 
 from community.passwords import Hashing
 from config.deps import Deps
-from config.settings import Rate, Settings
+from config.settings import Settings
+from config.values import Rate
 from handlers.endpoint import AUTH, CREATES, READS, UNLIMITED, WRITES, rate_of
 from handlers.errors import TooManyRequests
 from handlers.rate_limits import RateLimits

@@ -12,7 +12,8 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
-from config.settings import Rate, Settings
+from config.settings import Settings
+from config.values import Rate
 from scripts import demo
 from scripts.demo import Play, play
 from tests.scripts.conftest import Run
