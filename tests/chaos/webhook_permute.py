@@ -231,5 +231,5 @@ SCENARIO = Scenario(
     run=run,
     counted="permutations",
     full=20_000,
-    quick=150,
+    quick=60,
 )

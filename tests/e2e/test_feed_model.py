@@ -25,7 +25,7 @@ from tests.realtime.fakes import FakeStream
 from tests.support.feed_client import FeedClient, Shown, payloads
 from tests.support.groups import Groups
 
-STEPS = int(os.environ.get("FEED_STEPS", "2500"))
+STEPS = int(os.environ.get("FEED_STEPS", "1500"))
 SEED = int(os.environ.get("FEED_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 GROUPS, MEMBERS = 4, 3
 # What one does overtakes what the other does.

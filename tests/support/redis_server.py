@@ -105,9 +105,13 @@ class RedisServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        # Servers of a cluster speak to one another at a port 10,000 above.
+        if port <= 55_535:
+            return port
 
 
 def _pong(port: int) -> bool:
