@@ -3,6 +3,7 @@
 How a form is read is in ``handlers.forms``; what becomes of the image, in ``community.pictures``.
 """
 
+import asyncio
 import re
 from typing import Any, ClassVar
 
@@ -17,6 +18,9 @@ from handlers.json_reader import BadJson, unsupported
 
 # A body has 30 s, as everywhere, and a second more for each 64 KiB: half a megabit a second is enough.
 BODY_SECONDS, BYTES_A_SECOND = 30.0, 64 * 1024
+# Whose body has not come on by so much in so many seconds gives its turn to others: four that stand still would keep
+# everybody from uploading. A phone on a bad line sends more than an eighth of a megabit a second.
+STALL_SECONDS, STALL_BYTES = 10.0, 160 * 1024
 
 
 @stream_request_body
@@ -28,6 +32,8 @@ class UploadHandler(ApiHandler, declares=False):
     _form: ImageForm | None = None
     _has_upload = False
     _is_gone = False
+    _came_bytes = 0
+    _watch: asyncio.TimerHandle | None = None
 
     def initialize(self, **options: Any) -> None:  # type: ignore[override]
         super().initialize(**options)
@@ -46,6 +52,7 @@ class UploadHandler(ApiHandler, declares=False):
             self._has_upload = True
             seconds = BODY_SECONDS + self.purpose.max_bytes / BYTES_A_SECOND
             take_all(self.request.connection, seconds=seconds)
+            self._watch_it()
         if self._is_gone:
             self.let_go()
 
@@ -54,10 +61,27 @@ class UploadHandler(ApiHandler, declares=False):
         if self._form is None:
             self._raw += chunk
             return
+        self._came_bytes += len(chunk)
         try:
             self._form.feed(chunk)
         except (DomainError, BadJson) as error:
             self.send_error(400, exc_info=(type(error), error, None))
+
+    def _watch_it(self) -> None:
+        self._came_bytes = 0
+        self._watch = asyncio.get_running_loop().call_later(STALL_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Go on watching a body that comes on; refuse one that does not."""
+        if self._came_bytes >= STALL_BYTES:
+            self._watch_it()
+        elif not self._finished:
+            self.send_error(503, exc_info=(Busy, Busy(), None))
+
+    def _watch_no_more(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def on_connection_close(self) -> None:
         body = self.request._body_future  # noqa: SLF001 - only there it is written whether the body came to its end
@@ -69,12 +93,14 @@ class UploadHandler(ApiHandler, declares=False):
 
     def let_go(self) -> None:
         super().let_go()
+        self._watch_no_more()
         if self._has_upload:
             self._has_upload = False
             self.deps.lifecycle.end_upload(self.actor.id)
 
     def load(self) -> dict[str, Any]:
-        """Give the form's fields, or the JSON body's. Raises ``Invalid``, ``BadJson``."""
+        """Give the form's fields, or the JSON body's, now that all of it is there. Raises ``Invalid``, ``BadJson``."""
+        self._watch_no_more()
         if self._form is None and self.endpoint.body is not None:
             return super().load()
         if self._form is None:

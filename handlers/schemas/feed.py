@@ -26,6 +26,11 @@ class ReactionCounts(Output):
 class NewPost(Input):
     content = Text(most=5000, required=True)
     content_format = Choice("plain", "markdown", load_default="plain")
+    image = fields.Raw(
+        allow_none=True,
+        validate=validate.Equal(None, error="Send an image as multipart/form-data."),
+        metadata={"description": "Null, or left out; a form may have an image."},
+    )
 
 
 class NewPostForm(NewPost):

@@ -12,7 +12,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 REQUIRED = {"required": "This field is required.", "null": "This field may not be null."}
 # Controls, formats (such as U+200B), separators: words made of nothing else show nothing.
 INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
-TIME_ZONES = frozenset(available_timezones())
+# Two names of the database are no places: one means "not set", one whatever the server's machine is set to.
+TIME_ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}
 
 
 class Input(Schema):

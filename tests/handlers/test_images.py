@@ -14,6 +14,7 @@ from tornado.httpserver import HTTPServer
 
 from config.deps import Deps
 from config.lifecycle import UPLOADS_AT_ONCE, UPLOADS_OF_USER
+from handlers import uploads
 from tests.support.client import Answer, Api
 from tests.support.groups import PASSWORD, Groups, Person
 from tests.support.http_connection import HttpConnection
@@ -240,6 +241,24 @@ async def test_s20_uploads_wait_for_a_turn_and_too_many_of_one_person_are_refuse
     assert not waiting.done()
     deps.lifecycle.end_upload(trainer.id)
     assert (await waiting).status == 201
+
+
+async def test_s20_uploads_that_stand_still_give_their_turns_to_others(
+    groups: Groups, deps: Deps, http_server: tuple[HTTPServer, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.5)
+    trainer, *trainees = await groups.group(UPLOADS_AT_ONCE)
+    whole = form(jpeg(500, 500))
+    writers = []
+    for person in trainees:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_server[1])
+        writer.write(head(person, f"Content-Length: {len(whole)}") + whole[:100])
+        writers.append(writer)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+    assert (await upload(trainer, jpeg())).status == 201
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_s20_upload_that_breaks_off_leaves_nothing(
