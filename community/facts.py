@@ -86,8 +86,10 @@ class StoredFacts:
         return event
 
     def _whole(self, shown: Mapping[str, Any]) -> present.Json:
-        found: present.Json = orjson.loads(present.addressed(orjson.dumps(shown), self._base_url))
-        return found
+        body = orjson.dumps(shown)
+        whole = present.addressed(body, self._base_url)
+        # Most have no picture, and are what they were.
+        return dict(shown) if whole is body else dict(orjson.loads(whole))
 
     async def head(self, community_id: int) -> Position:
         """Give the position of the room's last fact. Raises ``LookupError`` where there is no such room."""

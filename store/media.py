@@ -6,7 +6,8 @@ Which picture belongs to what is in the documents of posts and users; nothing he
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from store.errors import StoreUnavailable
 
@@ -36,71 +37,66 @@ class Stored:
     at: datetime
 
 
-class Media(Protocol):
-    """Where media are. Names are ``folder/name``; whoever calls makes sure of that. Raises ``StoreUnavailable``."""
+class Media(ABC):
+    """Where media are, reached by blocking calls in threads. Names are ``folder/name``; whoever calls makes sure of that.
+
+    Raises ``StoreUnavailable``, also for what the system says (``failures``).
+    """
+
+    def __init__(self, failures: tuple[type[Exception], ...] = ()) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="media")
+        self._failures: tuple[type[Exception], ...] = (*failures, OSError)
 
     async def put(self, name: str, content: bytes) -> None:
         """Keep the bytes under the name; when this returns they survive a crash."""
+        await self._run(partial(self._put, name, content))
 
     async def size(self, name: str) -> int | None:
         """How many bytes are kept under the name; None for none."""
+        return await self._run(partial(self._size, name))
 
     async def read(self, name: str, first: int, count: int) -> bytes | None:
         """Give at most ``count`` bytes from ``first`` on; None where there is nothing of that name (any more)."""
+        return await self._run(partial(self._read, name, first, count))
 
     async def delete(self, names: Iterable[str]) -> None:
         """Keep nothing under these names any more; unknown ones are fine."""
+        await self._run(partial(self._delete, list(names)))
 
-    def listed(self) -> AsyncIterator[list[Stored]]:
+    async def listed(self) -> AsyncIterator[list[Stored]]:
         """Give all there is, in no order, a page at a time. What comes or goes meanwhile may be there or not."""
+        found = self._list()
+        while page := await self._run(lambda: list(islice(found, LISTED))):
+            yield page
 
     async def close(self) -> None:
         """Let go of threads and connections."""
+        self._threads.shutdown(wait=True)
 
-
-class Threads:
-    """Blocking calls in threads of their own; what the system says about them becomes ``StoreUnavailable``."""
-
-    def __init__(self, failures: tuple[type[Exception], ...] = (OSError,)) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="media")
-        self._failures = failures
-
-    async def run(self, work: "partial[T]") -> T:
+    async def _run(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except self._failures as error:
             raise StoreUnavailable(f"media: {error}") from error
 
-    def close(self) -> None:
-        self._threads.shutdown(wait=True)
+    @abstractmethod
+    def _put(self, name: str, content: bytes) -> None: ...
+    @abstractmethod
+    def _size(self, name: str) -> int | None: ...
+    @abstractmethod
+    def _read(self, name: str, first: int, count: int) -> bytes | None: ...
+    @abstractmethod
+    def _delete(self, names: list[str]) -> None: ...
+    @abstractmethod
+    def _list(self) -> Iterator[Stored]: ...
 
 
-class FileMedia:
+class FileMedia(Media):
     """Files below a directory, which all instances must share where there are several."""
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self._root = root
-        self._threads = Threads()
-
-    async def put(self, name: str, content: bytes) -> None:
-        await self._threads.run(partial(self._put, name, content))
-
-    async def size(self, name: str) -> int | None:
-        return await self._threads.run(partial(self._size, name))
-
-    async def read(self, name: str, first: int, count: int) -> bytes | None:
-        return await self._threads.run(partial(self._read, name, first, count))
-
-    async def delete(self, names: Iterable[str]) -> None:
-        await self._threads.run(partial(self._delete, list(names)))
-
-    async def listed(self) -> AsyncIterator[list[Stored]]:
-        found = self._list()
-        while page := await self._threads.run(partial(page_of, found)):
-            yield page
-
-    async def close(self) -> None:
-        self._threads.close()
 
     def _put(self, name: str, content: bytes) -> None:
         """Under its name there is all of it or nothing, whenever the machine stops."""
@@ -150,8 +146,3 @@ class FileMedia:
                         found = entry.stat()
                         at = datetime.fromtimestamp(found.st_mtime, UTC)
                         yield Stored(f"{folder.name}/{entry.name}", found.st_size, at)
-
-
-def page_of(found: Iterator[Stored]) -> list[Stored]:
-    """Give the next page of a listing; none at its end."""
-    return list(islice(found, LISTED))

@@ -4,14 +4,14 @@ Which is an optional package: nothing here is imported by it being named, only b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from config.settings import Settings
 from config.values import Bucket
-from store.media import Stored, Threads, page_of
+from store.media import Media, Stored
 
 # S3's own limit for one call.
 DELETED_AT_ONCE = 1000
@@ -50,34 +50,16 @@ def _open(settings: Settings, bucket: Bucket) -> "BucketMedia":
     return BucketMedia(client, bucket, (exceptions.BotoCoreError, exceptions.ClientError))
 
 
-class BucketMedia:
-    """See ``store.media.Media``."""
+class BucketMedia(Media):
+    """Media in a bucket."""
 
     def __init__(self, client: Any, bucket: Bucket, failures: tuple[type[Exception], ...]) -> None:
+        super().__init__(failures)
         self._client = client
         self._bucket = bucket
-        self._failures = failures
-        self._threads = Threads((*failures, OSError))
-
-    async def put(self, name: str, content: bytes) -> None:
-        await self._threads.run(partial(self._put, name, content))
-
-    async def size(self, name: str) -> int | None:
-        return await self._threads.run(partial(self._size, name))
-
-    async def read(self, name: str, first: int, count: int) -> bytes | None:
-        return await self._threads.run(partial(self._read, name, first, count))
-
-    async def delete(self, names: Iterable[str]) -> None:
-        await self._threads.run(partial(self._delete, list(names)))
-
-    async def listed(self) -> AsyncIterator[list[Stored]]:
-        found = self._list()
-        while page := await self._threads.run(partial(page_of, found)):
-            yield page
 
     async def close(self) -> None:
-        self._threads.close()
+        await super().close()
         self._client.close()
 
     def _where(self, name: str) -> dict[str, str]:

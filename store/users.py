@@ -100,9 +100,9 @@ class Users:
     ) -> User:
         """Add an account; a trainer's group comes with it, an invite is used up with it. Atomic.
 
-        ``epoch`` names the numbering of a new group's room; what ``also`` writes is part of it. Raises ``Duplicate("email_key")`` where the address
-        is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an earlier try) was written by it, and
-        ``Gone`` where the invite is unknown, expired, used up or revoked.
+        ``epoch`` names the numbering of a new group's room; what ``also`` writes is part of it. Raises
+        ``Duplicate("email_key")`` where the address is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an
+        earlier try) was written by it, and ``Gone`` where the invite is unknown, expired, used up or revoked.
         """
 
         async def write(session: Session) -> User:
