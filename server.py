@@ -10,13 +10,12 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
 import click
-from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from community.achievements import seed
@@ -217,7 +216,7 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         finally:
             for task in background:
                 task.cancel()
-            await _drain(deps, server, sockets)
+            await _drain(deps, server)
 
 
 def _listen(settings: Settings) -> list[socket.socket]:
@@ -235,7 +234,7 @@ def _announce(settings: Settings, demo_log_ins: list[str]) -> None:
     sys.stdout.flush()
 
 
-async def _drain(deps: Deps, server: PunctualServer, sockets: list[socket.socket]) -> None:
+async def _drain(deps: Deps, server: PunctualServer) -> None:
     """Let load balancers turn away, stop accepting, finish what is under way, tell sockets where to go.
 
     Mails are sent when deps close.
@@ -244,7 +243,7 @@ async def _drain(deps: Deps, server: PunctualServer, sockets: list[socket.socket
     log.info("draining")
     # Load balancers hear of it by /readyz; what they send until they have is served like everything before.
     await asyncio.sleep(deps.settings.drain_notice_seconds)
-    _stop_listening(server, sockets)
+    server.stop()
     await asyncio.sleep(LAST_REQUEST_SECONDS)
     await _finish_requests(deps)
     await deps.realtime.stop()
@@ -259,16 +258,6 @@ async def _finish_requests(deps: Deps) -> None:
     unanswered = await deps.lifecycle.idle(DRAIN_SECONDS)
     if unanswered:
         log.warning("%d requests were still under way after %d s", unanswered, DRAIN_SECONDS)
-
-
-def _stop_listening(server: PunctualServer, sockets: list[socket.socket]) -> None:
-    """Close the door behind those who stand in it: the kernel resets connections that nobody has accepted."""
-    for listening in sockets:
-        with suppress(OSError):  # BlockingIOError: that was all.
-            while True:
-                connection, address = listening.accept()
-                server.handle_stream(IOStream(connection), address)
-    server.stop()
 
 
 def start_logging(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, ClassVar, cast
 
 import orjson
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, RequestHandler
 
@@ -32,6 +32,7 @@ from handlers.endpoint import AUTH, UNLIMITED, Answered, Endpoint, declarations,
 from handlers.errors import MethodNotAllowed, answer_to
 from handlers.json_reader import BadJson, read_json
 from handlers.schemas.fields import Day
+from handlers.validation import loaded_by
 from store.errors import StoreError, StoreUnavailable
 from store.idempotency import StoredAnswer
 from store.ids import MAX_ID
@@ -381,30 +382,3 @@ class NotFoundHandler(ApiHandler, declares=False):
 def etag_of(body: bytes) -> str:
     """A weak tag: the same JSON may go out compressed or not."""
     return f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-
-
-def loaded_by(schema: Schema, raw: Mapping[str, object]) -> dict[str, Any]:
-    """Give what a schema makes of this. Raises ``Invalid`` with a message a field."""
-    try:
-        loaded: dict[str, Any] = schema.load(raw)
-    except ValidationError as error:
-        raise Invalid(_flat(error.messages)) from error
-    return loaded
-
-
-def _flat(messages: object) -> dict[str, list[str]]:
-    """Give marshmallow's messages as the contract's flat ``{"field": ["message", …]}``."""
-    if not isinstance(messages, Mapping):
-        return {
-            "non_field_errors": [str(each) for each in messages]
-            if isinstance(messages, list)
-            else [str(messages)]
-        }
-    found: dict[str, list[str]] = {}
-    for field, said in messages.items():
-        name = "non_field_errors" if field == "_schema" else str(field)
-        if isinstance(said, Mapping):
-            found[name] = [text for texts in _flat(said).values() for text in texts]
-        else:
-            found[name] = [str(each) for each in said]
-    return found

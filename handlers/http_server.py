@@ -4,6 +4,7 @@ What a request may ask and how large it may be is set where the server is made; 
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Iterable
 from typing import Any, Final, cast
@@ -19,6 +20,8 @@ from tornado.httputil import (
 )
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
+
+log = logging.getLogger("cohort.http_server")
 
 # Connections accepted in one turn of the event loop. Tornado takes 128: when a thousand phones came at once, a turn
 # was full of their handshakes and took up to 147 ms, and a request that needs the database takes some dozen turns.
@@ -50,21 +53,35 @@ class PunctualServer(HTTPServer):
             IOLoop.current().add_handler(listening, self._accept, IOLoop.READ)
 
     def stop(self) -> None:
-        """Accept no more, and close the sockets. What was accepted goes on. Safe to call twice."""
+        """Let in those who stand at the door, then close it. What was accepted goes on. Safe to call twice.
+
+        The kernel resets connections that nobody has accepted.
+        """
         for listening in self._listening:
             IOLoop.current().remove_handler(listening)
+            while self._accept_one(listening):
+                pass
             listening.close()
         self._listening.clear()
 
     def _accept(self, listening: socket.socket, _events: int) -> None:
         for _ in range(ACCEPTED_A_TURN):
-            try:
-                connection, address = listening.accept()
-            except BlockingIOError:
-                return  # that was all
-            except ConnectionAbortedError:
-                continue  # it is gone already
-            self.handle_stream(IOStream(connection), address)
+            if not self._accept_one(listening):
+                return
+
+    def _accept_one(self, listening: socket.socket) -> bool:
+        """Whether there may be another one."""
+        try:
+            connection, address = listening.accept()
+        except ConnectionAbortedError:
+            return True  # it is gone already
+        except BlockingIOError:
+            return False  # that was all
+        except OSError as error:  # out of descriptors, for one
+            log.error("cannot accept a connection: %s", error.strerror)  # noqa: TRY400 - no bug of ours
+            return False
+        self.handle_stream(IOStream(connection), address)
+        return True
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Called by Tornado when a connection was accepted, and again after each answer."""

@@ -11,10 +11,11 @@ from tornado.web import stream_request_body
 
 from community.errors import Busy, DomainError
 from community.pictures import Purpose
-from handlers.base import ApiHandler, loaded_by
+from handlers.base import ApiHandler
 from handlers.bodies import take_all
 from handlers.forms import FIELD, ImageForm, is_form
 from handlers.json_reader import BadJson, unsupported
+from handlers.validation import loaded_by
 
 # A body has 30 s, as everywhere, and a second more for each 64 KiB: half a megabit a second is enough.
 BODY_SECONDS, BYTES_A_SECOND = 30.0, 64 * 1024
