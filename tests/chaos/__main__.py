@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.frame import Options, Report, Scenario
-from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.scenarios import NAMES, scenario
+from tests.support.balancers import program_path
 
-HOLDS, FAILS = 0, 1
+HOLDS, FAILS, CANNOT_RUN = 0, 1, 3
 # Wide enough for the table where the output goes to a file.
 WIDTH = 110
 
@@ -25,7 +26,7 @@ WIDTH = 110
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "name", nargs="?", choices=SCENARIOS, metavar="NAME", help="the scenario; none: list them"
+        "name", nargs="?", choices=NAMES, metavar="NAME", help="the scenario; none: list them"
     )
     parser.add_argument("--n", type=positive, metavar="N", help="how many of what the scenario counts")
     parser.add_argument("--seed", type=int, metavar="S", help="repeat the choices of an earlier run")
@@ -51,8 +52,12 @@ def main() -> int:
     if given.name is None:
         console.print(listing())
         return HOLDS
+    wanted = scenario(given.name)
+    if wanted.needs and not program_path(wanted.needs):
+        print(f"{wanted.needs} is not installed here", file=sys.stderr)
+        return CANNOT_RUN
     prepare_process()
-    return run(SCENARIOS[given.name], given, console)
+    return run(wanted, given, console)
 
 
 def listing() -> Table:
@@ -61,7 +66,7 @@ def listing() -> Table:
     table.add_column("what it does")
     table.add_column("N", justify="right", no_wrap=True)
     table.add_column("of")
-    for each in SCENARIOS.values():
+    for each in map(scenario, NAMES):
         table.add_row(each.name, each.says, f"{each.full:,}", each.counted)
     return table
 

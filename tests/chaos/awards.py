@@ -102,11 +102,13 @@ async def wrong_entries(cluster: Cluster, members: list[Member]) -> list[str]:
     return [str(each.user_id) for each in members if entries[each.user_id] != awards[each.user_id]]
 
 
-SCENARIO = Scenario(
-    "awards",
-    "Fifty at once on two servers earn the same achievements, while now and then a server is killed.",
-    run,
-    counted="rounds",
-    full=200,
-    quick=1,
+SCENARIOS = (
+    Scenario(
+        "awards",
+        "Fifty at once on two servers earn the same achievements, while now and then a server is killed.",
+        run,
+        counted="rounds",
+        full=200,
+        quick=1,
+    ),
 )

@@ -44,11 +44,13 @@ def walk_all(options: Options) -> tuple[int, list[str], Counter[str]]:
     return steps, violations, told
 
 
-SCENARIO = Scenario(
-    "feed-model",
-    "A seeded model of server, clients and a lossy bus, with crashes and returns, in virtual time.",
-    run,
-    counted="steps",
-    full=1_000_000,
-    quick=2_000,
+SCENARIOS = (
+    Scenario(
+        "feed-model",
+        "A seeded model of server, clients and a lossy bus, with crashes and returns, in virtual time.",
+        run,
+        counted="steps",
+        full=1_000_000,
+        quick=2_000,
+    ),
 )

@@ -134,11 +134,13 @@ async def run(options: Options, report: Report) -> None:
         report.none_of("errors in the server's log", cluster.errors())
 
 
-SCENARIO = Scenario(
-    "images",
-    "Hostile pictures: bombs, truncated, polyglot, animated, misnamed, with a place in the metadata.",
-    run,
-    counted="pictures",
-    full=500,
-    quick=13,
+SCENARIOS = (
+    Scenario(
+        "images",
+        "Hostile pictures: bombs, truncated, polyglot, animated, misnamed, with a place in the metadata.",
+        run,
+        counted="pictures",
+        full=500,
+        quick=13,
+    ),
 )

@@ -74,11 +74,13 @@ def upper_bound(counts: dict[str, float], percent: float) -> float:
     return min(float(bound) for bound, count in counts.items() if count >= wanted)
 
 
-SCENARIO = Scenario(
-    "loop-lag",
-    "Phones come and go while members read, write and react: how long requests wait for the event loop.",
-    run,
-    counted="seconds",
-    full=300,
-    quick=3,
+SCENARIOS = (
+    Scenario(
+        "loop-lag",
+        "Phones come and go while members read, write and react: how long requests wait for the event loop.",
+        run,
+        counted="seconds",
+        full=300,
+        quick=3,
+    ),
 )

@@ -160,11 +160,13 @@ async def kills(options: Options, report: Report, world: World, processes: Proce
     report.none_of("errors in the server's log", process.errors())
 
 
-SCENARIO = Scenario(
-    name="payout-kill",
-    says="kill -9 at random and at each named point, while 8 admins pay 50 ambassadors",
-    run=run,
-    counted="random kills (and a tenth of it at each named point)",
-    full=100,
-    quick=1,
+SCENARIOS = (
+    Scenario(
+        name="payout-kill",
+        says="kill -9 at random and at each named point, while 8 admins pay 50 ambassadors",
+        run=run,
+        counted="random kills (and a tenth of it at each named point)",
+        full=100,
+        quick=1,
+    ),
 )

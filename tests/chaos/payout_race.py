@@ -57,11 +57,13 @@ async def click(line: HttpConnection, by: Member, person: int) -> HttpAnswer:
     return await line.send("POST", f"/api/admin/ambassadors/{person}/payout/", {}, headers=by.headers())
 
 
-SCENARIO = Scenario(
-    name="payout-race",
-    says="many admins pay the same ambassador at once, over two instances",
-    run=run,
-    counted="rounds",
-    full=50,
-    quick=3,
+SCENARIOS = (
+    Scenario(
+        name="payout-race",
+        says="many admins pay the same ambassador at once, over two instances",
+        run=run,
+        counted="rounds",
+        full=50,
+        quick=3,
+    ),
 )

@@ -16,10 +16,10 @@ LIMIT_SECONDS = 120.0
 
 
 async def run(options: Options, report: Report) -> None:
-    rooms = int(options.pick(100, 4))
+    rooms = int(options.pick(100, 3))
     async with Cluster(options, redis=True, pinned=True) as cluster:
         groups = await cluster.groups(rooms, trainees=-(-options.n // rooms))
-        load = Load(cluster.instances, comment_anywhere(groups), rate=options.pick(50, 10), seed=options.seed)
+        load = Load(cluster.instances, comment_anywhere(groups), rate=options.pick(50, 5), seed=options.seed)
         async with Crowd(cluster.instances, options.seed) as crowd:
             crowd.settle_in(groups, options.n)
             await crowd.arrive()
@@ -74,11 +74,13 @@ async def log_reads(instance: Instance) -> float:
     return (await instance.metrics())[READS]
 
 
-SCENARIO = Scenario(
-    "reconnect-storm",
-    "One of two instances is killed, later the other one ends in order; everybody comes back at once.",
-    run,
-    counted="phones",
-    full=5_000,
-    quick=60,
+SCENARIOS = (
+    Scenario(
+        "reconnect-storm",
+        "One of two instances is killed, later the other one ends in order; everybody comes back at once.",
+        run,
+        counted="phones",
+        full=5_000,
+        quick=30,
+    ),
 )

@@ -17,7 +17,7 @@ from tests.support.redis_server import RedisServer
 LIMIT_SECONDS = 60.0
 # Servers that have just been started are slow for a moment.
 WARM_UP_SECONDS = 5.0
-MEMBERS = 20
+MEMBERS, QUICK_MEMBERS = 20, 6
 READS = 0.5
 
 
@@ -42,20 +42,20 @@ class Rounds:
 
 
 async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> None:
-    rooms = int(options.pick(10, 3))
+    rooms, members = int(options.pick(10, 2)), int(options.pick(MEMBERS, QUICK_MEMBERS))
     async with Cluster(options, redis=True, pinned=True) as cluster:
-        groups = await cluster.groups(rooms, trainees=MEMBERS)
+        groups = await cluster.groups(rooms, trainees=members)
         load = Load(
-            cluster.instances, mixed(groups, reads=READS), rate=options.pick(100, 40), seed=options.seed
+            cluster.instances, mixed(groups, reads=READS), rate=options.pick(100, 12), seed=options.seed
         )
         async with Crowd(cluster.instances, options.seed) as crowd:
-            crowd.settle_in(groups, rooms * MEMBERS)
+            crowd.settle_in(groups, rooms * members)
             await crowd.arrive()
             async with load:
                 clock = asyncio.get_running_loop().time
                 await asyncio.sleep(options.pick(WARM_UP_SECONDS, 0.5))
                 began = clock()
-                await asyncio.sleep(options.pick(30, 3))
+                await asyncio.sleep(options.pick(30, 2))
                 calm = (began, clock())
                 rounds = await rounds_of(troubles, cluster, crowd, options)
             truth = await cluster.truth()
@@ -69,7 +69,7 @@ async def run(troubles: Sequence[Trouble], options: Options, report: Report) -> 
             for seconds in lateness(crowd.rooms, load.ledger.acknowledged, *span)
         ]
         ratio = percentile(meanwhile, 99) / percentile(normal, 99)
-        per_room = dict.fromkeys(truth.heads, MEMBERS)
+        per_room = dict.fromkeys(truth.heads, members)
         report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
         report.none_of("REST errors", load.ledger.errors())
         report.add("REST p99, normally", percentile(normal, 99) * 1e3, "ms")
@@ -98,7 +98,7 @@ async def rounds_of(troubles: Sequence[Trouble], cluster: Cluster, crowd: Crowd,
         options.say(f"round {number + 1} of {options.n}: {trouble.says}")
         began = clock()
         await trouble.begin(cluster)
-        await asyncio.sleep(options.pick(30, 4))
+        await asyncio.sleep(options.pick(30, 3))
         await trouble.end(cluster)
         ended = clock()
         rounds.away.append((began, ended))

@@ -202,11 +202,13 @@ async def measure(
     report.none_of(f"{when}: let in again", let_in)
 
 
-SCENARIO = Scenario(
-    "revoke-live",
-    "People are taken out, deleted, change passwords, or their tokens expire, while they listen everywhere.",
-    run,
-    counted="people each way",
-    full=25,
-    quick=2,
+SCENARIOS = (
+    Scenario(
+        "revoke-live",
+        "People are taken out, deleted, change passwords, or their tokens expire, while they listen everywhere.",
+        run,
+        counted="people each way",
+        full=25,
+        quick=2,
+    ),
 )

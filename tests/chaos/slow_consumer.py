@@ -167,11 +167,13 @@ def long_posts(groups: Sequence[Group]) -> list[Make]:
     return [make] * WRITERS
 
 
-SCENARIO = Scenario(
-    "slow-consumer",
-    "Phones stop reading in rooms where others listen to 200 facts of 4 KiB a second.",
-    run,
-    counted="stalled phones",
-    full=1_000,
-    quick=10,
+SCENARIOS = (
+    Scenario(
+        "slow-consumer",
+        "Phones stop reading in rooms where others listen to 200 facts of 4 KiB a second.",
+        run,
+        counted="stalled phones",
+        full=1_000,
+        quick=10,
+    ),
 )

@@ -166,11 +166,13 @@ async def run(options: Options, report: Report) -> None:
         report.none_of("errors in the server's log", cluster.errors())
 
 
-SCENARIO = Scenario(
-    "uploads",
-    "Uploads break off at any byte while the server is killed again and again.",
-    run,
-    counted="uploads",
-    full=600,
-    quick=40,
+SCENARIOS = (
+    Scenario(
+        "uploads",
+        "Uploads break off at any byte while the server is killed again and again.",
+        run,
+        counted="uploads",
+        full=600,
+        quick=16,
+    ),
 )

@@ -225,11 +225,13 @@ def _as_books(referral: Referral, number: int, entries: list[Commission]) -> obj
     return standing, effective(named)
 
 
-SCENARIO = Scenario(
-    name="webhook-permute",
-    says="Stripe's events shuffled and repeated, with payouts between them: the same commissions as in order",
-    run=run,
-    counted="permutations",
-    full=20_000,
-    quick=60,
+SCENARIOS = (
+    Scenario(
+        name="webhook-permute",
+        says="Stripe's events shuffled and repeated, with payouts between them: the same commissions as in order",
+        run=run,
+        counted="permutations",
+        full=20_000,
+        quick=60,
+    ),
 )

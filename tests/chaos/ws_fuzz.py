@@ -208,11 +208,13 @@ async def run(options: Options, report: Report) -> None:
         report.none_of("errors in the server's log", cluster.errors())
 
 
-SCENARIO = Scenario(
-    "ws-fuzz",
-    "Sockets send frames that are broken, cut, misplaced or lying.",
-    run,
-    counted="frames",
-    full=100_000,
-    quick=2_500,
+SCENARIOS = (
+    Scenario(
+        "ws-fuzz",
+        "Sockets send frames that are broken, cut, misplaced or lying.",
+        run,
+        counted="frames",
+        full=100_000,
+        quick=2_500,
+    ),
 )
