@@ -12,6 +12,7 @@ from realtime.backlog import Backlog
 from realtime.close_codes import TOO_SLOW
 from realtime.connection import Connection
 from tests.realtime.fakes import Peer
+from tests.support.processes import until
 
 WRITE = bytes(1024)
 COST = len(WRITE)
@@ -124,6 +125,27 @@ async def test_who_caught_up_is_forgotten_and_watched_again(stall, backlog):
     assert len(backlog) == 1
     backlog.forget(peer.connection)
     assert len(backlog) == 0
+
+
+async def test_many_who_are_too_old_go_by_a_few_and_whoever_catches_up_meanwhile_stays(
+    stall, backlog, monkeypatch
+):
+    monkeypatch.setattr(limits, "CUT_AT_ONCE", 2)
+    monkeypatch.setattr(limits, "CUT_EVERY_SECONDS", 0.0)
+    peers = [stall(1) for _ in range(8)]
+    backlog.look(0)
+    backlog.look(limits.MAX_QUEUED_SECONDS)
+    assert not any(peer.connection.closing for peer in peers)
+    backlog.look(limits.MAX_QUEUED_SECONDS + 1)
+    assert sum(peer.connection.closing for peer in peers) == 2
+    assert len(backlog) == 6
+    left = next(peer for peer in peers if not peer.connection.closing)
+    left.socket.room = None
+    left.stream.flush()
+    backlog.look(limits.MAX_QUEUED_SECONDS + 1)
+    await until(lambda: len(backlog) == 0, what="the end of all who are too old")
+    assert {peer.connection.close_code for peer in peers if peer is not left} == {TOO_SLOW}
+    assert not left.connection.closing
 
 
 async def test_direct_sends_are_not_counted(backlog):
