@@ -1,6 +1,7 @@
 """Stripe's events: taken in once, whoever dies in between; dealt with until done, or until a person must look."""
 
 import dataclasses
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from community.accounts import register
 from config.deps import Deps
 from payments import inbox, referrals
 from payments.errors import PaymentsNotConfigured
+from store import database
 from store.errors import StoreUnavailable
 from store.inbox import TAKEN_FOR
 from store.records import TRAINER
@@ -140,6 +142,21 @@ async def test_event_that_fails_ten_times_is_stuck_until_a_person_lets_it_go(
     caplog.clear()
     assert await own_deps.store.inbox.retry_stuck() == 1
     assert (await own_deps.store.inbox.counts()).waiting == 1
+
+
+async def test_stripe_is_told_to_come_again_when_the_database_does_not_take_an_event(
+    earners: Earners, deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    body = body_of(paid(deps))
+    headers = {"Stripe-Signature": signature(body, deps.clock.now())}
+    async with AsyncExitStack() as stack:
+        for _ in range(database.GATE_SIZE):
+            await stack.enter_async_context(deps.store.database.gate)
+        answer = await earners.groups.api.post(WEBHOOK, raw=body, headers=headers)
+    assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
+    assert answer.headers["Retry-After"]
+    assert (await earners.groups.api.post(WEBHOOK, raw=body, headers=headers)).status == 200
 
 
 async def test_database_that_is_away_is_no_fault_of_the_event(own_deps: Deps, clock: FakeClock) -> None:
