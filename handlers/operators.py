@@ -1,5 +1,6 @@
 """What operators and their machines ask: is it alive, can it serve, how is it doing; and the contract itself."""
 
+import asyncio
 from typing import Any
 
 from handlers.base import ApiHandler
@@ -68,6 +69,8 @@ class MetricsHandler(ApiHandler):
         )
     )
     async def get(self) -> None:
+        # Counted when somebody asks: walking over the tasks of 10,000 sockets takes some milliseconds.
+        self.deps.metrics.tasks.set(len(asyncio.all_tasks()))
         body, content_type = self.deps.metrics.render()
         self.set_header("Content-Type", content_type)
         self.write(body)
