@@ -23,10 +23,11 @@ ROOMS, MEMBERS, QUICK_ROOMS, QUICK_MEMBERS = 40, 50, 2, 10
 REQUESTS_A_SECOND, QUICK_REQUESTS_A_SECOND = 100, 30
 # Of the requests; the others write: half of them react, and most of the rest comment or take a comment back.
 READS, LOGS = 0.4, 0.05
-WRITERS, QUICK_WRITERS = 32, 8
+# One in each room.
+WRITERS, QUICK_WRITERS = 40, 8
 # In a second one phone of so many loses its connection and comes back.
 LOSE_ONE_OF = 400
-# A third of the run, until the last 256 facts of each of 40 rooms are there: 10,240, at some thirty a second.
+# Half of a short run: until the last 256 facts of each of 40 rooms are there, 10,240, at some thirty a second.
 WARM_UP_SECONDS = 600
 SAMPLE_SECONDS, QUICK_SAMPLE_SECONDS = 5.0, 0.5
 LIMIT_SECONDS = 60.0
@@ -165,7 +166,7 @@ async def alone(server: Instance, before: Sample) -> Sample:
 
 
 def warm_up_seconds(options: Options) -> float:
-    return min(WARM_UP_SECONDS, options.n / 3)
+    return min(WARM_UP_SECONDS, options.n / 2)
 
 
 def report_growth(report: Report, warm: Sequence[Sample]) -> None:
