@@ -95,6 +95,6 @@ def test_unit_gives_the_server_the_time_that_it_may_take() -> None:
     settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
     # docs/running.md: DRAIN_NOTICE and 65 seconds.
     assert int(settings["TimeoutStopSec"]) > 5 + 65
-    assert int(settings["LimitNOFILE"]) > 20_000
+    assert int(settings["LimitNOFILE"]) > 11_000
     assert settings["RestartPreventExitStatus"] == "2"
     assert settings["ExecStart"].endswith(" server.py")
