@@ -29,5 +29,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 # The list form makes the server process 1, so that SIGTERM reaches it. It then gives notice (5 s), finishes requests
-# (30 s) and mails (15 s): give it `docker stop --time 60`, or whatever the orchestrator calls that.
+# (30 s), pushes and mails (15 s each): give it `docker stop --time 75`, or whatever the orchestrator calls that.
 CMD ["python", "server.py"]

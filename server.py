@@ -17,6 +17,7 @@ from typing import Literal, cast
 
 import click
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 
 from community.achievements import seed
 from community.away import NoticeDesk
@@ -38,7 +39,7 @@ from config.settings import Settings, SettingsError, load_settings
 from handlers.arrivals import Arrivals
 from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
-from handlers.routes import make_app
+from handlers.routes import make_app, make_operations_app
 from payments.crash_points import pass_by
 from payments.dashboard import LastFigures
 from payments.demo import fill_if_empty, log_ins
@@ -158,8 +159,11 @@ async def _media(settings: Settings) -> Media:
 
 def _own_url(settings: Settings) -> str:
     """Where this process can be reached from the same machine."""
-    host = "127.0.0.1" if settings.address in {"", "0.0.0.0"} else settings.address  # noqa: S104 - compared only
-    return f"http://{host}:{settings.port}"
+    return f"http://{_host(settings.address)}:{settings.port}"
+
+
+def _host(address: str) -> str:
+    return "127.0.0.1" if address in {"", "0.0.0.0"} else address  # noqa: S104 - compared only
 
 
 def _mailer(settings: Settings) -> MailSender:
@@ -187,16 +191,10 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         # Nobody knows the port before it is told, so nobody comes too early.
         sockets = _listen(settings)
         settings = replace(settings, port=sockets[0].getsockname()[1])
-    async with open_deps(settings) as deps:
+    async with open_deps(settings) as deps, _serving_operators(deps):
         if demo:
             await fill_if_empty(deps, say=click.echo)
-        server = PunctualServer(
-            Arrivals(make_app(deps), deps.lifecycle),
-            first_head_seconds=FIRST_HEAD_SECONDS,
-            idle_connection_timeout=IDLE_SECONDS,
-            body_timeout=BODY_SECONDS,
-            max_header_size=MAX_HEADER_BYTES,
-        )
+        server = _server(make_app(deps), deps)
         sockets = sockets or _listen(settings)
         server.add_sockets(sockets)
         background = [
@@ -219,12 +217,44 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
             await _drain(deps, server)
 
 
-def _listen(settings: Settings) -> list[socket.socket]:
+def _server(app: Application, deps: Deps) -> PunctualServer:
+    return PunctualServer(
+        Arrivals(app, deps.lifecycle),
+        first_head_seconds=FIRST_HEAD_SECONDS,
+        idle_connection_timeout=IDLE_SECONDS,
+        body_timeout=BODY_SECONDS,
+        max_header_size=MAX_HEADER_BYTES,
+    )
+
+
+@asynccontextmanager
+async def _serving_operators(deps: Deps) -> AsyncIterator[None]:
+    """Tell operators how it is at their own address, if they have one: before the first request, and after the last."""
+    port, address = deps.settings.operations_port, deps.settings.operations_address
+    if port is None:
+        yield
+        return
+    server = _server(make_operations_app(deps), deps)
+    sockets = _bind(address, port, "Choose another with OPERATIONS_PORT.")
+    server.add_sockets(sockets)
+    # At once, so that those who read the line after it know both.
+    click.echo(f"operations on http://{_host(address)}:{sockets[0].getsockname()[1]}")
     try:
-        return bind_sockets(settings.port, settings.address, backlog=BACKLOG)
+        yield
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    return _bind(settings.address, settings.port, "Choose another with --port or PORT.")
+
+
+def _bind(address: str, port: int, hint: str) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, address, backlog=BACKLOG)
     except OSError as error:
-        reason = f"{settings.address}:{settings.port}: {error.strerror or error}"
-        raise OSError(f"{reason}. Choose another with --port or PORT.") from error
+        raise OSError(f"{address}:{port}: {error.strerror or error}. {hint}") from error
 
 
 def _announce(settings: Settings, demo_log_ins: list[str]) -> None:

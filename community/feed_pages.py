@@ -25,17 +25,8 @@ FIRST_PAGE = PageRequest()
 NOWHERE = Position("0", 0)
 # What another instance writes is seen this late at the most, should its message be lost.
 KEPT_SECONDS = 1.0
-# About 15 KB a group; about 10 KB an encoded answer.
-GROUPS, VIEWS = 2_000, 4_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupPage:
-    """The part of the page that is the same for all members."""
-
-    position: Position
-    posts: Page[Post]
-    authors: Mapping[int, present.Author]
+# About 15 KB each.
+GROUPS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +38,19 @@ class FeedView:
     encoded: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupPage:
+    """The part of the page that is the same for all members, and as each who asked for it sees it, by user.
+
+    Views go with their page: about 25 KB each, and no more than an instance can answer in the second that it is kept.
+    """
+
+    position: Position
+    posts: Page[Post]
+    authors: Mapping[int, present.Author]
+    views: dict[int, FeedView] = field(default_factory=dict)
+
+
 class FeedPages:
     def __init__(self, store: Store, people: People, realtime: Hub, clock: Clock) -> None:
         self._store = store
@@ -54,7 +58,6 @@ class FeedPages:
         self._realtime = realtime
         self._clock = clock
         self._kept: OrderedDict[int, tuple[float, GroupPage]] = OrderedDict()
-        self._views: OrderedDict[tuple[int, int], tuple[GroupPage, FeedView]] = OrderedDict()
         self._loading: dict[int, asyncio.Task[GroupPage]] = {}
 
     async def group_page(self, community_id: int, request: PageRequest) -> GroupPage:
@@ -80,8 +83,7 @@ class FeedPages:
             if self._loading.get(community_id) is me:
                 self._kept[community_id] = (until, found)
                 self._kept.move_to_end(community_id)
-                if len(self._kept) > GROUPS:
-                    self._kept.popitem(last=False)
+                self._drop_old()
             return found
         finally:
             if self._loading.get(community_id) is me:
@@ -97,19 +99,14 @@ class FeedPages:
         authors = await self._people.authors(post.author_id for post in posts.items)
         return GroupPage(position, posts, authors)
 
-    def view(self, community_id: int, user_id: int, group_page: GroupPage) -> FeedView | None:
-        """Give what was kept of this very page for this member."""
-        kept = self._views.get((community_id, user_id))
-        return kept[1] if kept is not None and kept[0] is group_page else None
-
-    def keep_view(self, community_id: int, user_id: int, group_page: GroupPage, view: FeedView) -> None:
-        """Keep a member's view as long as the page it was made of is current."""
-        current = self._kept.get(community_id)
-        if current is not None and current[1] is group_page:
-            self._views[community_id, user_id] = (group_page, view)
-            self._views.move_to_end((community_id, user_id))
-            if len(self._views) > VIEWS:
-                self._views.popitem(last=False)
+    def _drop_old(self) -> None:
+        """Drop the pages that nobody will be given any more, views and all; those read longest ago come first."""
+        now = self._clock.monotonic()
+        while self._kept:
+            until, _ = next(iter(self._kept.values()))
+            if until > now and len(self._kept) <= GROUPS:
+                return
+            self._kept.popitem(last=False)
 
     def hear(self, message: object) -> None:
         """Drop what a change makes old."""

@@ -23,7 +23,7 @@ async def list_posts(deps: Deps, actor: Actor, request: PageRequest) -> FeedView
     if actor.community_id is None:
         return FeedView(NOWHERE, Page((), None, None))
     group_page = await deps.feed_pages.group_page(actor.community_id, request)
-    view = deps.feed_pages.view(actor.community_id, actor.id, group_page)
+    view = group_page.views.get(actor.id)
     if view is None:
         posts = group_page.posts
         own = (
@@ -35,7 +35,7 @@ async def list_posts(deps: Deps, actor: Actor, request: PageRequest) -> FeedView
             )
         )
         view = FeedView(group_page.position, shown)
-        deps.feed_pages.keep_view(actor.community_id, actor.id, group_page, view)
+        group_page.views[actor.id] = view
     return view
 
 

@@ -61,6 +61,9 @@ class Metrics:
             registry=self._registry,
             buckets=LAG_SECONDS,
         )
+        self.tasks = self._gauge(
+            "asyncio_tasks", "Tasks of the event loop that have not ended, at the time of asking."
+        )
         self._request_series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
         self.connections = self._gauge("connections", "WebSocket connections open now.")

@@ -69,6 +69,9 @@ class Settings:
 
     port: int
     address: str
+    # Where /metrics and the details of /readyz are told, and nowhere else; None: on the port of everything else.
+    operations_port: int | None
+    operations_address: str
     data_dir: Path
     mongodb_uri: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
@@ -168,6 +171,8 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
     values: dict[str, object] = {
         "port": reader.take("PORT", 8000, parse_port),
         "address": reader.take("ADDRESS", "127.0.0.1", str),
+        "operations_port": reader.take("OPERATIONS_PORT", None, parse_port),
+        "operations_address": reader.take("OPERATIONS_ADDRESS", "127.0.0.1", str),
         "data_dir": reader.take("DATA_DIR", Path("data"), Path),
         "mongodb_uri": reader.take("MONGODB_URI", None, parse_mongodb_uri),
         "redis_url": reader.take("REDIS_URL", None, parse_redis_url),
@@ -207,6 +212,9 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
             parse_drain_notice,
         ),
     }
+    if environ.get("OPERATIONS_ADDRESS", "").strip() and values["operations_port"] is None:
+        # Somebody who says where metrics are told should not find them on the public port all the same.
+        reader.problems.append("OPERATIONS_ADDRESS: does nothing without OPERATIONS_PORT.")
     values.update({name: value for name, value in overrides.items() if value is not None})
     problems = reader.problems + _missing_in_production(values)
     if problems:

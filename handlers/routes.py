@@ -4,7 +4,7 @@ A route whose handler does not say who may call it stops the server from startin
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -111,14 +111,38 @@ def make_app(deps: Deps) -> Application:
     """Give the application. Raises ``TypeError`` for a route that does not declare itself."""
     check(ROUTES)
     document, page = _published()
+    is_all_told_here = deps.settings.operations_port is None
     extra: dict[type[ApiHandler], dict[str, Any]] = {
         operators.SchemaHandler: {"document": document},
         operators.DocsHandler: {"page": page},
+        operators.ReadyHandler: {"tells_details": is_all_told_here},
     }
+    routes = [each for each in ROUTES if is_all_told_here or each.handler is not operators.MetricsHandler]
     rules: list[Any] = [(SOCKET_PATH, FeedSocketHandler, {"deps": deps})]
-    for route in ROUTES:
-        options = {"deps": deps, "route": route.template, **extra.get(route.handler, {})}
-        rules.append((route.pattern, route.handler, options))
+    return _application(deps, [*rules, *_rules(deps, routes, extra)])
+
+
+def make_operations_app(deps: Deps) -> Application:
+    """Give what a server with a port for operators serves there: is it alive, can it serve, how is it doing."""
+    told = (operators.HealthHandler, operators.ReadyHandler, operators.MetricsHandler)
+    routes = [each for each in ROUTES if each.handler in told]
+    return _application(deps, _rules(deps, routes, {operators.ReadyHandler: {"tells_details": True}}))
+
+
+def _rules(
+    deps: Deps, routes: Sequence[Route], extra: Mapping[type[ApiHandler], dict[str, Any]]
+) -> list[Any]:
+    return [
+        (
+            route.pattern,
+            route.handler,
+            {"deps": deps, "route": route.template, **extra.get(route.handler, {})},
+        )
+        for route in routes
+    ]
+
+
+def _application(deps: Deps, rules: list[Any]) -> Application:
     return BoundedApplication(
         rules,
         default_handler_class=NotFoundHandler,

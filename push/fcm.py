@@ -18,7 +18,7 @@ from firebase_admin import credentials, exceptions, messaging
 from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.auth.transport.requests import Request
 
-from push.gateway import MOST_AT_ONCE, Answer, BadCredentials, Outcome, Push
+from push.gateway import MOST_AT_ONCE, Answer, BadCredentials, NoToken, Outcome, Push
 
 # Seconds, for connecting and for each part of an answer. A healthy FCM answers within one.
 STEP_SECONDS = 8.0
@@ -72,6 +72,13 @@ class Fcm:
             # Of the whole batch: some of it may have been sent.
             return [Answer(Outcome.UNKNOWN, _word(error))] * len(pushes)
         return [_answer(each.exception) for each in answers.responses]
+
+    def check(self) -> str:
+        """Fetch an access token and give its account's project. Raises ``BadCredentials``, ``NoToken``."""
+        not_yet = self._authorise()
+        if not_yet is not None:
+            raise NoToken(not_yet.word)
+        return str(self._app.project_id)
 
     def close(self) -> None:
         """Close its connections. Not in a thread that runs an event loop."""

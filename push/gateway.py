@@ -29,6 +29,10 @@ class BadCredentials(Exception):
     """The service account cannot be used; ``str()`` says why and holds no part of it."""
 
 
+class NoToken(Exception):
+    """Google gave no access token, and may another time; ``str()`` says why."""
+
+
 class Outcome(Enum):
     """What became of one push."""
 
@@ -116,11 +120,25 @@ class FcmGateway:
             await asyncio.to_thread(self._fcm.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def check(self) -> str:
+        """Read the service account, fetch an access token with it, send nothing; gives the account's project.
+
+        Raises ``BadCredentials``, ``NoToken``.
+        """
+        work = asyncio.get_running_loop().run_in_executor(self._threads, lambda: self._opened().check())
+        try:
+            return await asyncio.wait_for(work, BATCH_SECONDS)
+        except TimeoutError:
+            raise NoToken("no answer in time") from None
+
     def _send(self, pushes: list[Push]) -> list[Answer]:
+        return self._opened().send(pushes)
+
+    def _opened(self) -> "Fcm":
         with self._opening:
             if self._fcm is None:
                 # Here and not above: importing it takes half a second and 40 MiB, which many servers never need.
                 from push.fcm import Fcm  # noqa: PLC0415
 
                 self._fcm = Fcm(self._path, self._api_base)
-        return self._fcm.send(pushes)
+            return self._fcm

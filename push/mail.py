@@ -37,6 +37,10 @@ class MailRefused(Exception):
     """The letter will not be taken however often it is sent; ``str()`` holds no part of it."""
 
 
+class MailUnavailable(Exception):
+    """The mail server does not answer, or not us; ``str()`` names the kind of error and holds no part of what was said."""
+
+
 class MailSender(Protocol):
     """Whoever can deliver a letter."""
 
@@ -74,26 +78,45 @@ class SmtpMailer:
 
     async def send(self, letter: Letter) -> None:
         message = compose(letter, self._sender)
-        server = self._server
         try:
-            await aiosmtplib.send(
-                message,
-                sender=self._sender.addr_spec,
-                recipients=[message["To"].addresses[0].addr_spec],
-                hostname=server.host,
-                port=server.port,
-                username=server.username,
-                password=server.password,
-                use_tls=server.tls_from_the_start,
-                start_tls=server.starttls,
-                tls_context=self._tls,
-                timeout=STEP_SECONDS,
-            )
+            async with self._connection() as connection:
+                await connection.send_message(
+                    message,
+                    sender=self._sender.addr_spec,
+                    recipients=[message["To"].addresses[0].addr_spec],
+                )
         except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as answer:
             code = _code(answer)
             if code >= PERMANENT:
                 raise MailRefused(f"{type(answer).__name__} {code}") from None
             raise
+
+    async def check(self) -> bool:
+        """Connect, log in where a user is set, and send nothing; gives whether it was encrypted.
+
+        Raises ``MailUnavailable``.
+        """
+        try:
+            async with self._connection() as connection:
+                return connection.get_transport_info("sslcontext") is not None
+        except aiosmtplib.SMTPResponseException as answer:
+            raise MailUnavailable(f"{type(answer).__name__} {answer.code}") from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailUnavailable(type(error).__name__) from None
+
+    def _connection(self) -> aiosmtplib.SMTP:
+        """Give a connection that is opened, and logged in, when it is entered."""
+        server = self._server
+        return aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.tls_from_the_start,
+            start_tls=server.starttls,
+            tls_context=self._tls,
+            timeout=STEP_SECONDS,
+        )
 
 
 class LogMailer:

@@ -11,7 +11,11 @@ class Health(Output):
 
 class Readiness(Output):
     status = Choice("ready", "degraded", "unavailable")
-    missing = fields.List(Choice("draining", "database", "redis"))
+    missing = fields.List(
+        Choice("draining", "database", "redis"),
+        allow_none=True,
+        metadata={"description": "`null` where details are told to operators alone, at another address."},
+    )
 
 
 class OpenApi(Output):

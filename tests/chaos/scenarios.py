@@ -27,6 +27,7 @@ NAMES = {
     "payout-faults": "payout_faults",
     "payout-keyexpiry": "payout_faults",
     "payout-race": "payout_race",
+    "soak": "soak",
 }
 
 

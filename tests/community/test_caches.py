@@ -133,6 +133,22 @@ async def test_first_page_is_read_once_when_many_ask(groups: Groups, deps: Deps)
     assert slow.reads == 2
 
 
+async def test_pages_and_views_of_them_are_let_go_after_their_second(
+    groups: Groups, deps: Deps, clock: FakeClock
+) -> None:
+    trainer, member = await groups.group(1)
+    await trainer.write()
+    actors = [await actor_of(person, deps) for person in (trainer, member)]
+    views = [await posts.list_posts(deps, actor, PageRequest()) for actor in actors * 2]
+    assert views[:2] == views[2:]
+    (_, page) = deps.feed_pages._kept[trainer.id]
+    assert set(page.views) == {trainer.id, member.id}
+    clock.advance(1.001)
+    other = await groups.trainer()
+    await posts.list_posts(deps, await actor_of(other, deps), PageRequest())
+    assert list(deps.feed_pages._kept) == [other.id]
+
+
 async def test_first_page_is_not_kept_when_something_changed_while_it_was_read(
     groups: Groups, deps: Deps
 ) -> None:

@@ -60,6 +60,8 @@ def test_development_secret_is_kept_when_started_again(tmp_path: Path) -> None:
     [
         ("PORT", "eighty"),
         ("PORT", "65536"),
+        ("OPERATIONS_PORT", "metrics"),
+        ("OPERATIONS_ADDRESS", "10.0.0.1"),
         ("ENVIRONMENT", "staging"),
         ("MONGODB_URI", "postgres://db"),
         ("REDIS_URL", "localhost:6379"),

@@ -111,16 +111,20 @@ async def test_server_goes_on_serving_while_it_gives_notice(
     processes: Processes,
     trainer_on: Callable[[ServerProcess], Awaitable[Person]],
     own_mongo_uri: str,
+    http_client: AsyncHTTPClient,
 ) -> None:
     # Longer than the test: who gives notice does not end by itself meanwhile.
-    server = await processes.start(MONGODB_URI=own_mongo_uri, DRAIN_NOTICE="300").listening()
+    settings = {"MONGODB_URI": own_mongo_uri, "DRAIN_NOTICE": "300", "OPERATIONS_PORT": "0"}
+    server = await processes.start(**settings).listening()
     trainer = await trainer_on(server)
     async with open_feed(server.base_url, trainer.token) as feed:
         await feed.next()
         server.terminate()
         await until(lambda: "draining" in server.log, what="the notice")
-        ready = await trainer.api.get("/readyz")
-        assert (ready.status, ready.json["missing"]) == (503, ["draining"])
+        assert (await trainer.api.get("/readyz")).status == 503
+        inside = re.findall(r"^operations on (http://127\.0\.0\.1:\d+)$", server.out, re.MULTILINE)
+        ready = await Api(*inside, http_client).get("/readyz")
+        assert ready.json == {"status": "unavailable", "missing": ["draining"]}
         post = await trainer.write()
         assert (await feed.next())["post"] == post
         async with open_feed(server.base_url, trainer.token) as late:
