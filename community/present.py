@@ -10,6 +10,7 @@ from datetime import datetime
 import orjson
 
 from store.achievements import Achievement, Award
+from store.audit import AuditEntry
 from store.daily_logs import DailyLog
 from store.records import Announcement, Comment, DeviceToken, Image, Invite, Post, Reaction, User
 from store.training import Contender
@@ -217,4 +218,16 @@ def achievement(record: Achievement, award: Award | None, progress: float) -> Js
         "earned": award is not None,
         "earned_at": None if award is None else timestamp(award.earned_at),
         "progress": progress if award is None else 1.0,
+    }
+
+
+def audit_entry(record: AuditEntry) -> Json:
+    return {
+        "id": record.id,
+        "at": timestamp(record.at),
+        "actor": record.user_id,
+        "origin": record.origin,
+        "what": record.action,
+        "about": record.subject,
+        "details": record.details,
     }

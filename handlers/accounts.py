@@ -26,7 +26,9 @@ class UsersHandler(ApiHandler):
         fields = self.load()
 
         async def make(reserved_id: int | None) -> present.Json:
-            user = await accounts.register(self.deps, **fields, reserved_id=reserved_id)
+            user = await accounts.register(
+                self.deps, **fields, origin=self.client_address, reserved_id=reserved_id
+            )
             await judge_code(self.deps, user, fields["referral_code"])
             return present.account(user)
 
@@ -71,7 +73,7 @@ class MeHandler(ApiHandler):
         )
     )
     async def delete(self) -> None:
-        await accounts.delete_account(self.deps, self.actor, **self.load())
+        await accounts.delete_account(self.deps, self.actor, **self.load(), origin=self.client_address)
         self.reply_empty()
 
 
@@ -88,7 +90,7 @@ class SetPasswordHandler(ApiHandler):
         )
     )
     async def post(self) -> None:
-        await accounts.set_password(self.deps, self.actor, **self.load())
+        await accounts.set_password(self.deps, self.actor, **self.load(), origin=self.client_address)
         self.reply_empty()
 
 
@@ -121,5 +123,5 @@ class ConfirmResetHandler(ApiHandler):
         )
     )
     async def post(self) -> None:
-        await accounts.confirm_reset(self.deps, **self.load())
+        await accounts.confirm_reset(self.deps, **self.load(), origin=self.client_address)
         self.reply_empty()

@@ -47,12 +47,19 @@ class Store:
         self.database = database
         self.ids = ids
         self.controls = Controls(database, clock)
+        self.audit = Audit(database, ids, clock)
         self.events = Events(database, clock)
         self.invites = Invites(database, ids, clock)
         self.users = Users(
-            database, events=self.events, invites=self.invites, controls=self.controls, ids=ids, clock=clock
+            database,
+            events=self.events,
+            invites=self.invites,
+            controls=self.controls,
+            audit=self.audit,
+            ids=ids,
+            clock=clock,
         )
-        self.sessions = Sessions(database, self.controls, clock)
+        self.sessions = Sessions(database, self.controls, self.audit, clock)
         self.password_resets = PasswordResets(database, clock)
         self.device_tokens = DeviceTokens(database, ids, clock)
         self.notices = Notices(database, clock)
@@ -66,7 +73,6 @@ class Store:
         self.comments = Comments(database, self.events, self.notices, ids, clock)
         self.reactions = Reactions(database, self.notices, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
-        self.audit = Audit(database, ids, clock)
         self.ledger = Ledger(database, ids, clock)
         self.ambassadors = Ambassadors(database, clock)
         self.commissions = Commissions(database, self.ledger, ids, clock)

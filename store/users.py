@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from operator import attrgetter
 
 from config.clock import Clock
+from store.audit import Audit, AuditDraft
 from store.controls import Controls
 from store.daily_logs import logs_of
 from store.database import Database, Session
@@ -45,6 +46,7 @@ class Users:
         events: Events,
         invites: Invites,
         controls: Controls,
+        audit: Audit,
         ids: IdSource,
         clock: Clock,
     ) -> None:
@@ -52,6 +54,7 @@ class Users:
         self._events = events
         self._invites = invites
         self._controls = controls
+        self._audit = audit
         self._ids = ids
         self._clock = clock
         self._users = database.table("users")
@@ -139,7 +142,9 @@ class Users:
             try:
                 return await self._database.transact(write)
             except Duplicate as error:
-                if error.key != "_id" or user_id is not None:
+                # Of `also`, a line of the audit trail may have met another's id.
+                taken = user_id is not None and await self.get(user_id) is not None
+                if error.key != "_id" or taken:
                     raise
 
     async def update(
@@ -203,6 +208,7 @@ class Users:
         spare_session: str | None,
         reset_digest: str | None = None,
         control: Callable[[str], ControlDraft],
+        note: AuditDraft,
     ) -> list[ControlRecord]:
         """Change the password and end all sessions but ``spare_session``: a control for each of them. Atomic.
 
@@ -220,9 +226,10 @@ class Users:
                 raise Gone("user")
             await self._resets.delete_many({"user_id": user_id}, session=session)
             ended = await self._end_sessions(user_id, spare_session, session)
+            await self._audit.add(note, session=session)
             return await self._controls.add([control(each) for each in ended], session=session)
 
-        return await self._database.transact(write)
+        return await self._database.transact_anew(write)
 
     async def _end_sessions(self, user_id: int, spare_session: str | None, session: Session) -> list[str]:
         live = await self._sessions.find(
@@ -250,7 +257,11 @@ class Users:
         return [each["_id"] for each in found]
 
     async def leave_group(
-        self, user_id: int, trainer_id: int, controls: Sequence[ControlDraft]
+        self,
+        user_id: int,
+        trainer_id: int,
+        controls: Sequence[ControlDraft],
+        note: AuditDraft | None = None,
     ) -> list[ControlRecord]:
         """Take a trainee out of that trainer's group, with its controls. Atomic; ``Gone`` if they were not in it."""
 
@@ -262,11 +273,15 @@ class Users:
             )
             if not left:
                 raise Gone("member")
+            if note is not None:
+                await self._audit.add(note, session=session)
             return await self._controls.add(controls, session=session)
 
-        return await self._database.transact(write)
+        return await self._database.transact_anew(write)
 
-    async def erase(self, user: User, controls: Sequence[ControlDraft]) -> list[ControlRecord]:
+    async def erase(
+        self, user: User, controls: Sequence[ControlDraft], note: AuditDraft | None = None
+    ) -> list[ControlRecord]:
         """Deactivate an account, take its personal data away and end its sessions. Atomic.
 
         Gives its controls. The address is free again. A trainer's trainees leave the group with them, their
@@ -299,9 +314,11 @@ class Users:
                     session=session,
                 )
                 await self._announcements.delete_many({"community_id": user.id}, session=session)
+            if note is not None:
+                await self._audit.add(note, session=session)
             return await self._controls.add(controls, session=session)
 
-        return await self._database.transact(write)
+        return await self._database.transact_anew(write)
 
     async def search(
         self, role: str, request: PageRequest, *, words: str, ids: Sequence[int] | None

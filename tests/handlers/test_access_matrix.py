@@ -103,6 +103,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("GET", "/api/ambassador/payouts/"): {AMBASSADOR},
     ("POST", "/api/admin/ambassadors/{ambassador_id}/payout/"): {ADMIN},
     ("GET", "/api/admin/ambassadors/{ambassador_id}/payouts/"): {ADMIN},
+    ("GET", "/api/admin/audit/"): {ADMIN},
     ("GET", "/healthz"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/metrics"): EVERYBODY,
