@@ -131,7 +131,7 @@ async def delete_account(deps: Deps, actor: Actor, *, current_password: str, ori
     Posts and comments stay as "Deleted user". A trainer's group dissolves. Raises ``Invalid`` for a wrong
     password.
     """
-    user = await _confirm_password(deps, actor, current_password, origin)
+    user = await confirm_password(deps, actor, current_password, origin)
     controls = [user_closed(actor.id, BAD_TOKEN), author_changed(actor.id)]
     if actor.role == TRAINER:
         controls.append(group_closed(actor.id, NO_GROUP))
@@ -144,7 +144,7 @@ async def set_password(
     deps: Deps, actor: Actor, *, current_password: str, new_password: str, origin: str
 ) -> None:
     """Change one's own password; all other sessions end. Raises ``Invalid``."""
-    await _confirm_password(deps, actor, current_password, origin)
+    await confirm_password(deps, actor, current_password, origin)
     note = _note("password.changed", actor.user, Initiator(actor.id, origin))
     await _change_password(deps, actor.user, new_password, note=note, spare_session=actor.session_id)
 
@@ -161,13 +161,19 @@ async def request_reset(deps: Deps, *, email: str, public_url: str) -> None:
         digest=digest(token), user_id=user.id if user else 0, expires_at=deps.clock.now() + RESET_FOR
     )
     if user is not None:
-        link = f"{public_url}/password/reset/confirm?uid={user.id}&token={token}"
-        minutes = int(RESET_FOR.total_seconds() // 60)
-        deps.push.accept(
-            letters.password_reset(
-                to=user.email, first_name=user.first_name, link=link, valid_minutes=minutes
-            )
-        )
+        deps.push.accept(reset_letter(to=user.email, user=user, token=token, public_url=public_url))
+
+
+def reset_letter(*, to: str, user: User, token: str, public_url: str) -> letters.Letter:
+    """Give the letter with a link to set a new password."""
+    link = f"{public_url}/password/reset/confirm?uid={user.id}&token={token}"
+    minutes = int(RESET_FOR.total_seconds() // 60)
+    return letters.password_reset(to=to, first_name=user.first_name, link=link, valid_minutes=minutes)
+
+
+def user_id_of(uid: str) -> int:
+    """Give the id in a mailed link; 0, which nobody has, for what is none."""
+    return int(uid) if uid.isascii() and uid.isdigit() and len(uid) <= 16 else 0
 
 
 async def confirm_reset(deps: Deps, *, uid: str, token: str, new_password: str, origin: str) -> None:
@@ -175,7 +181,7 @@ async def confirm_reset(deps: Deps, *, uid: str, token: str, new_password: str, 
 
     Raises ``Invalid`` for a link that is not (any more) good, and for a weak password, which leaves it good.
     """
-    user_id = int(uid) if uid.isascii() and uid.isdigit() and len(uid) <= 16 else 0
+    user_id = user_id_of(uid)
     user = await deps.store.users.get(user_id)
     good = await deps.store.password_resets.exists(digest=digest(token), user_id=user_id)
     if user is None or not good:
@@ -192,7 +198,8 @@ def _note(action: str, user: User, by: Initiator) -> AuditDraft:
     return AuditDraft(by, action, user_subject(user.id), {"role": user.role})
 
 
-async def _confirm_password(deps: Deps, actor: Actor, current_password: str, origin: str) -> User:
+async def confirm_password(deps: Deps, actor: Actor, current_password: str, origin: str) -> User:
+    """Give the actor's account as it is now. Raises ``Invalid`` where that is not its password."""
     # The actor may be a second old, the hash must not be.
     user = await deps.store.users.get(actor.id)
     if user is None or not await deps.hashing.verify(user.password_hash, current_password):

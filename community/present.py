@@ -88,6 +88,7 @@ def own_account(user: User) -> Json:
     """Give an account as its owner sees it."""
     return {
         **account(user),
+        "email_verified": user.email_verified,
         "profile_image": image_url(user.profile_image),
         "timezone": user.timezone,
         "auto_post_workouts": user.auto_post_workouts,

@@ -48,6 +48,13 @@ ROUTES: Sequence[Route] = (
     Route("/api/auth/users/set_password/", accounts.SetPasswordHandler, "set_password"),
     Route("/api/auth/users/reset_password/", accounts.ResetPasswordHandler, "reset_password"),
     Route("/api/auth/users/reset_password_confirm/", accounts.ConfirmResetHandler, "reset_password_confirm"),
+    Route("/api/auth/users/verify_email/", accounts.VerifyEmailHandler, "verify_email"),
+    Route(
+        "/api/auth/users/verify_email_confirm/", accounts.ConfirmVerificationHandler, "verify_email_confirm"
+    ),
+    Route("/api/auth/users/set_email/", accounts.SetEmailHandler, "set_email"),
+    Route("/api/auth/users/set_email_confirm/", accounts.ConfirmEmailHandler, "set_email_confirm"),
+    Route("/api/auth/users/set_email_undo/", accounts.KeepEmailHandler, "set_email_undo"),
     Route("/api/auth/jwt/create/", auth.CreateTokensHandler, "jwt_create"),
     Route("/api/auth/jwt/refresh/", auth.RefreshTokensHandler, "jwt_refresh"),
     Route("/api/auth/jwt/verify/", auth.VerifyTokenHandler, "jwt_verify"),

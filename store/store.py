@@ -19,6 +19,7 @@ from store.controls import Controls
 from store.daily_logs import DailyLogs
 from store.database import Database
 from store.device_tokens import DeviceTokens
+from store.email_links import EmailLinks
 from store.events import Events
 from store.idempotency import Idempotency
 from store.ids import IdSource
@@ -60,6 +61,9 @@ class Store:
             clock=clock,
         )
         self.sessions = Sessions(database, self.controls, self.audit, clock)
+        self.email_links = EmailLinks(
+            database, users=self.users, controls=self.controls, audit=self.audit, ids=ids, clock=clock
+        )
         self.password_resets = PasswordResets(database, clock)
         self.device_tokens = DeviceTokens(database, ids, clock)
         self.notices = Notices(database, clock)

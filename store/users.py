@@ -21,11 +21,13 @@ from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, Image, 
 
 # What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
 PERSONAL_FIELDS = (
-    "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
+    "email", "email_key", "email_verified_at", "email_changes", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
     "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
     "announcements_read", "has_posted", "has_commented", "achievements_due", "achievements_earned",
     "profile_image",
 )  # fmt: skip
+# The purpose of links that keep an address for the account that had it.
+KEEP = "keep"
 # What leaving a group changes of a trainee.
 NO_GROUP = {
     "$set": {"parent_trainer": None, "joined_group_at": None},
@@ -60,6 +62,7 @@ class Users:
         self._users = database.table("users")
         self._sessions = database.table("sessions")
         self._resets = database.table("password_resets")
+        self._email_links = database.table("email_links")
         self._idempotency = database.table("idempotency")
         self._daily_logs = database.table("daily_logs")
         self._announcements = database.table("announcements")
@@ -104,7 +107,7 @@ class Users:
         """Add an account; a trainer's group comes with it, an invite is used up with it. Atomic.
 
         ``epoch`` names the numbering of a new group's room; what ``also`` writes is part of it. Raises
-        ``Duplicate("email_key")`` where the address is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an
+        ``Duplicate("email_key")`` where the address is taken or reserved, ``Duplicate("_id")`` where ``user_id`` (reserved by an
         earlier try) was written by it, and ``Gone`` where the invite is unknown, expired, used up or revoked.
         """
 
@@ -114,10 +117,11 @@ class Users:
             if invite_code is not None and role == TRAINEE:
                 trainer_id = await self._invites.use(invite_code, session=session)
             new_id = user_id if user_id is not None else self._ids.new()
+            key = email_key(email)
             document = {
                 "_id": new_id,
                 "email": email,
-                "email_key": email_key(email),
+                "email_key": key,
                 "password_hash": password_hash,
                 "first_name": first_name,
                 "last_name": last_name,
@@ -130,6 +134,8 @@ class Users:
                 "joined_group_at": now if trainer_id else None,
                 "created_at": now,
             }
+            if await self.is_reserved(key, new_id, session):
+                raise Duplicate("email_key")
             await self._users.insert(document, session=session)
             if role == TRAINER:
                 await self._events.add_community(new_id, epoch=epoch, session=session)
@@ -221,17 +227,21 @@ class Users:
                 {"_id": reset_digest}, session=session
             ):
                 raise Gone("link")
-            change = {"$set": {"password_hash": password_hash}}
+            change: dict[str, dict[str, object]] = {"$set": {"password_hash": password_hash}}
+            if reset_digest is not None:
+                # The link was mailed to the account's address.
+                change["$set"]["email_verified_at"] = self._clock.now()
             if not await self._users.update({"_id": user_id, "is_active": True}, change, session=session):
                 raise Gone("user")
             await self._resets.delete_many({"user_id": user_id}, session=session)
-            ended = await self._end_sessions(user_id, spare_session, session)
+            ended = await self.end_sessions(user_id, spare_session, session)
             await self._audit.add(note, session=session)
             return await self._controls.add([control(each) for each in ended], session=session)
 
         return await self._database.transact_anew(write)
 
-    async def _end_sessions(self, user_id: int, spare_session: str | None, session: Session) -> list[str]:
+    async def end_sessions(self, user_id: int, spare_session: str | None, session: Session) -> list[str]:
+        """End all sessions but ``spare_session`` as part of the caller's transaction; gives their ids."""
         live = await self._sessions.find(
             {"user_id": user_id, "revoked_at": None, "_id": {"$ne": spare_session}},
             fields=["_id"],
@@ -242,6 +252,16 @@ class Users:
             {"_id": {"$in": ended}}, {"$set": {"revoked_at": self._clock.now()}}, session=session
         )
         return ended
+
+    async def is_reserved(self, key: str, user_id: int, session: Session) -> bool:
+        """Whether somebody else may still take the address back: see ``store.email_links``."""
+        kept = {
+            "email_key": key,
+            "purpose": KEEP,
+            "user_id": {"$ne": user_id},
+            "expires_at": {"$gt": self._clock.now()},
+        }
+        return await self._email_links.get(kept, fields=["_id"], session=session) is not None
 
     async def trainees(self, trainer_id: int, request: PageRequest) -> Page[User]:
         """Give a page of the trainer's trainees, newest account first, by one indexed query."""
@@ -291,16 +311,27 @@ class Users:
 
         async def write(session: Session) -> list[ControlRecord]:
             now = self._clock.now()
-            await self._users.update(
+            before = await self._users.change(
                 {"_id": user.id},
                 {
                     "$unset": dict.fromkeys(PERSONAL_FIELDS, ""),
                     "$set": {"is_active": False, "parent_trainer": None, "deleted_at": now},
                 },
+                before=True,
                 session=session,
             )
-            for table in (self._sessions, self._resets, self._idempotency, self._device_tokens, self._awards):
+            for table in (
+                self._sessions,
+                self._resets,
+                self._email_links,
+                self._idempotency,
+                self._device_tokens,
+                self._awards,
+            ):
                 await table.delete_many({"user_id": user.id}, session=session)
+            if before is not None and "email_key" in before:
+                # Somebody else may have typed the address, too.
+                await self._email_links.delete_many({"email_key": before["email_key"]}, session=session)
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
             for whose in ("recipient_id", "actor_id"):
                 await self._notices.delete_many({whose: user.id}, session=session)
