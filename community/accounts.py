@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 
-from community import passwords, pictures
+from community import passwords
 from community.actor import Actor
 from community.controls import author_changed, carry_out, group_closed, session_closed, user_closed
+from community.erasure import try_to_finish
 from community.errors import Invalid, NotFound
 from community.invites import normalised
 from community.tokens import digest
@@ -126,18 +127,18 @@ async def update_account(deps: Deps, actor: Actor, *, changes: Mapping[str, obje
 
 
 async def delete_account(deps: Deps, actor: Actor, *, current_password: str, origin: str) -> None:
-    """End one's own account: log-ins and sockets at once, then all personal data. Atomic in the database.
+    """End one's own account: log-ins, sockets and personal data at once and atomically, then pictures and files.
 
-    Posts and comments stay as "Deleted user". A trainer's group dissolves. Raises ``Invalid`` for a wrong
-    password.
+    Posts and comments stay as "Deleted user". A trainer's group dissolves. A crash in between is made up for, see
+    ``community.erasure``. Raises ``Invalid`` for a wrong password.
     """
     user = await confirm_password(deps, actor, current_password, origin)
     controls = [user_closed(actor.id, BAD_TOKEN), author_changed(actor.id)]
     if actor.role == TRAINER:
         controls.append(group_closed(actor.id, NO_GROUP))
     note = _note("account.deleted", user, Initiator(actor.id, origin))
-    carry_out(deps, await deps.store.users.erase(actor.user, controls, note))
-    await pictures.discard(deps, user.profile_image)
+    carry_out(deps, await deps.store.erasures.begin(user, controls, note))
+    await try_to_finish(deps, actor.id)
 
 
 async def set_password(

@@ -12,6 +12,7 @@ import orjson
 from store.achievements import Achievement, Award
 from store.audit import AuditEntry
 from store.daily_logs import DailyLog
+from store.exports import FAILED, READY, Export
 from store.records import Announcement, Comment, DeviceToken, Image, Invite, Post, Reaction, User
 from store.training import Contender
 
@@ -231,4 +232,13 @@ def audit_entry(record: AuditEntry) -> Json:
         "what": record.action,
         "about": record.subject,
         "details": record.details,
+    }
+
+
+def export(record: Export) -> Json:
+    return {
+        "status": {READY: "ready", FAILED: "failed"}.get(record.state, "pending"),
+        "requested_at": timestamp(record.requested_at),
+        "expires_at": optional_timestamp(record.expires_at),
+        "size_bytes": record.size_bytes,
     }

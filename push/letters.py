@@ -106,6 +106,21 @@ def email_changing(*, to: str, first_name: str, link: str, valid_days: int) -> L
     )
 
 
+def export_ready(*, to: str, first_name: str, link: str, valid_days: int) -> Letter:
+    """Give the letter with the link to somebody's own data; whoever has the link has the data."""
+    return _letter(
+        to,
+        "Your data at Cohort",
+        [
+            _greeting(first_name),
+            "here is all that is kept about you, as you asked: a zip file of JSON and your pictures.",
+            _Link("Download it", link),
+            f"The link works for {valid_days} days. Whoever has it can read your data: do not pass it on.",
+            "If you did not ask for it, set a new password: somebody uses your account.",
+        ],
+    )
+
+
 def password_changed(*, to: str, first_name: str) -> Letter:
     """Give the letter that tells an owner of a new password; it has no link, so that nobody learns to follow one."""
     return _letter(

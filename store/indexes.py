@@ -52,6 +52,9 @@ INDEXES = (
     Index("email_links", (("user_id", 1), ("purpose", 1)), "a new link ends the older ones; erasing them"),
     Index("email_links", (("email_key", 1), ("purpose", 1)), "whether an address is kept for somebody"),
     Index("email_links", (("expires_at", 1),), "forgetting unused links", expires_after_seconds=0),
+    Index("exports", (("state", 1), ("claimed_until", 1)), "what is to be made, or told of"),
+    Index("exports", (("name", 1),), "whether a file is somebody's export"),
+    Index("exports", (("expires_at", 1),), "forgetting them with their links", expires_after_seconds=0),
     Index("invites", (("code", 1),), "joining by code", unique=True),
     Index("invites", (("trainer_id", 1), ("_id", -1)), "a trainer's codes"),
     Index("posts", (("community_id", 1), ("_id", -1)), "the feed"),
@@ -65,6 +68,8 @@ INDEXES = (
           "one reaction of a kind a person and post; own reactions of a page", unique=True),
     Index("reactions", (("post_id", 1), ("_id", -1)), "who reacted; deleting a post; recount"),
     Index("comments", (("post_id", 1), ("_id", 1)), "a post's comments; deleting a post; recount"),
+    Index("posts", (("author_id", 1), ("_id", 1)), "what somebody wrote, to export it"),
+    Index("comments", (("author_id", 1), ("_id", 1)), "what somebody wrote, to export it"),
     Index("announcements", (("community_id", 1), ("rank", -1)), "a group's announcements, pinned first"),
     Index("announcements", (("community_id", 1), ("number", 1)), "one of a number a group; the unread",
           unique=True),
@@ -126,6 +131,7 @@ INDEXES = (
     Index("controls", (("at", 1),), "what instances have to do; forgetting what they did",
           expires_after_seconds=int(KEPT_FOR.total_seconds())),
     Index("idempotency", (("user_id", 1),), "erasing stored answers with their owner"),
+    Index("idempotency", (("reserved_id", 1),), "erasing the answer that made somebody"),
     Index("idempotency", (("expires_at", 1),), "forgetting keys after a day", expires_after_seconds=0),
 )  # fmt: skip
 

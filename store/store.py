@@ -20,7 +20,9 @@ from store.daily_logs import DailyLogs
 from store.database import Database
 from store.device_tokens import DeviceTokens
 from store.email_links import EmailLinks
+from store.erasures import Erasures
 from store.events import Events
+from store.exports import Exports
 from store.idempotency import Idempotency
 from store.ids import IdSource
 from store.inbox import Inbox
@@ -28,6 +30,7 @@ from store.indexes import apply_indexes
 from store.invites import Invites
 from store.ledger import Ledger
 from store.notices import Notices
+from store.own_data import OwnData
 from store.password_resets import PasswordResets
 from store.payouts import Payouts
 from store.posts import Posts
@@ -64,6 +67,11 @@ class Store:
         self.email_links = EmailLinks(
             database, users=self.users, controls=self.controls, audit=self.audit, ids=ids, clock=clock
         )
+        self.erasures = Erasures(
+            database, invites=self.invites, controls=self.controls, audit=self.audit, clock=clock
+        )
+        self.exports = Exports(database, self.audit, clock)
+        self.own_data = OwnData(database)
         self.password_resets = PasswordResets(database, clock)
         self.device_tokens = DeviceTokens(database, ids, clock)
         self.notices = Notices(database, clock)

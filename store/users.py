@@ -1,4 +1,4 @@
-"""People: accounts, group membership, and the erasure of personal data.
+"""People: accounts and group membership. Their erasure is in ``store.erasures``.
 
 Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
 """
@@ -10,7 +10,6 @@ from operator import attrgetter
 from config.clock import Clock
 from store.audit import Audit, AuditDraft
 from store.controls import Controls
-from store.daily_logs import logs_of
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -19,13 +18,6 @@ from store.invites import Invites
 from store.pages import Page, PageRequest, read_page
 from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, Image, User
 
-# What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
-PERSONAL_FIELDS = (
-    "email", "email_key", "email_verified_at", "email_changes", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
-    "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
-    "announcements_read", "has_posted", "has_commented", "achievements_due", "achievements_earned",
-    "profile_image",
-)  # fmt: skip
 # The purpose of links that keep an address for the account that had it.
 KEEP = "keep"
 # What leaving a group changes of a trainee.
@@ -63,13 +55,6 @@ class Users:
         self._sessions = database.table("sessions")
         self._resets = database.table("password_resets")
         self._email_links = database.table("email_links")
-        self._idempotency = database.table("idempotency")
-        self._daily_logs = database.table("daily_logs")
-        self._announcements = database.table("announcements")
-        self._device_tokens = database.table("device_tokens")
-        self._awards = database.table("awards")
-        self._notices = database.table("notices")
-        self._customers = database.table("billing_customers")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -293,58 +278,6 @@ class Users:
             )
             if not left:
                 raise Gone("member")
-            if note is not None:
-                await self._audit.add(note, session=session)
-            return await self._controls.add(controls, session=session)
-
-        return await self._database.transact_anew(write)
-
-    async def erase(
-        self, user: User, controls: Sequence[ControlDraft], note: AuditDraft | None = None
-    ) -> list[ControlRecord]:
-        """Deactivate an account, take its personal data away and end its sessions. Atomic.
-
-        Gives its controls. The address is free again. A trainer's trainees leave the group with them, their
-        invites end, and their announcements are deleted. Posts and comments stay, with an author who has no name any
-        more. Doing it twice changes nothing more.
-        """
-
-        async def write(session: Session) -> list[ControlRecord]:
-            now = self._clock.now()
-            before = await self._users.change(
-                {"_id": user.id},
-                {
-                    "$unset": dict.fromkeys(PERSONAL_FIELDS, ""),
-                    "$set": {"is_active": False, "parent_trainer": None, "deleted_at": now},
-                },
-                before=True,
-                session=session,
-            )
-            for table in (
-                self._sessions,
-                self._resets,
-                self._email_links,
-                self._idempotency,
-                self._device_tokens,
-                self._awards,
-            ):
-                await table.delete_many({"user_id": user.id}, session=session)
-            if before is not None and "email_key" in before:
-                # Somebody else may have typed the address, too.
-                await self._email_links.delete_many({"email_key": before["email_key"]}, session=session)
-            await self._daily_logs.delete_many(logs_of(user.id), session=session)
-            for whose in ("recipient_id", "actor_id"):
-                await self._notices.delete_many({whose: user.id}, session=session)
-            # The payment service knows the address; here it was needed to be asked for the same customer again.
-            await self._customers.update({"_id": user.id}, {"$set": {"email": ""}}, session=session)
-            if user.role == TRAINER:
-                await self._invites.revoke_all(user.id, at=now, session=session)
-                await self._users.update_many(
-                    {"parent_trainer": user.id},
-                    NO_GROUP,
-                    session=session,
-                )
-                await self._announcements.delete_many({"community_id": user.id}, session=session)
             if note is not None:
                 await self._audit.add(note, session=session)
             return await self._controls.add(controls, session=session)

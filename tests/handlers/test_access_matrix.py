@@ -54,6 +54,9 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("POST", "/api/auth/logout/"): USERS,
     ("POST", "/api/users/device-tokens/"): USERS,
     ("DELETE", "/api/users/device-tokens/"): USERS,
+    ("GET", "/api/users/me/export/"): USERS,
+    # Without a link: nothing is there for anybody.
+    ("GET", "/api/users/export/download/"): EVERYBODY,
     ("GET", "/api/trainer/invites/"): TRAINERS,
     ("POST", "/api/trainer/invites/"): TRAINERS,
     ("DELETE", "/api/trainer/invites/{invite_id}/"): {TRAINER},
