@@ -24,7 +24,7 @@ PASSWORD = "steep hills at dawn"
 ME, FEED, USERS = "/api/auth/users/me/", "/api/community/feed/", "/api/auth/users/"
 MOMENTS = (BEFORE, SENT, AFTER)
 # A deletion makes some twenty writes, a trainer's a few more; a wish beyond the last is not fulfilled.
-WRITES = 25
+WRITES, SURE_WRITES = 25, 15
 LIMIT_SECONDS = 60.0
 # Where words are kept although their author is gone: "Deleted user" still said something.
 KEPT = {"posts": "content", "comments": "content"}
@@ -121,7 +121,7 @@ class Scene:
         await witness.register()
         await witness.do("POST", FEED, {"content": "Welcome, everybody."})
         invite = (await witness.do("POST", "/api/trainer/invites/", {})).json["code"]
-        found = [Person(address, "TRAINER" if number % 4 == 3 else "TRAINEE") for number in range(count)]
+        found = [Person(address, "TRAINER" if number % 2 else "TRAINEE") for number in range(count)]
         for person in found:
             await person.register(invite if person.role == "TRAINEE" else None)
             await leave_traces(person, witness)
@@ -219,7 +219,11 @@ async def deletions(scene: Scene, address: Address) -> list[Person]:
     # Exports are files, too: all of them are there, or fail here.
     assert await scene.until(lambda: scene.nothing_in("exports", {"state": {"$ne": "ready"}}))
     scene.before = len(await scene.found_in_database(people)), len(scene.files())
-    wishes = [f"{moment} {number}" for number in range(1, WRITES + 1) for moment in MOMENTS]
+    wishes = [
+        f"{moment} {number}"
+        for number in range(1, int(options.pick(WRITES, SURE_WRITES)) + 1)
+        for moment in MOMENTS
+    ]
     options.random.shuffle(wishes)
     for number, person in enumerate(people):
         wish = wishes[number % len(wishes)]
