@@ -213,7 +213,9 @@ async def test_export_is_given_up_when_its_letter_cannot_be_sent(
 
 
 @pytest.mark.parametrize("made", [False, True])
-async def test_export_goes_with_its_account(groups: Groups, deps: Deps, mailbox: Mailbox, made: bool) -> None:
+async def test_s44_export_goes_with_its_account(
+    groups: Groups, deps: Deps, mailbox: Mailbox, made: bool
+) -> None:
     person = await groups.trainee()
     await work(deps)
     await person.get(EXPORT)

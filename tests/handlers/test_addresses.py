@@ -188,7 +188,7 @@ async def test_owner_of_before_wins_when_a_thief_keeps_an_address_too(
     await groups.log_in(old, "new hills at dusk")
 
 
-async def test_links_go_with_the_account(groups: Groups, mailbox: Mailbox) -> None:
+async def test_s44_links_go_with_the_account(groups: Groups, mailbox: Mailbox) -> None:
     person, other = await groups.trainee(), await groups.trainee()
     old, new = person.email, an_address()
     await change(person, new, mailbox)
