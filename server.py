@@ -21,6 +21,7 @@ from tornado.web import Application
 
 from community.achievements import seed
 from community.away import NoticeDesk
+from community.exports import keep_exporting
 from community.facts import StoredFacts
 from community.feed_pages import FeedPages
 from community.image_worker import Images
@@ -201,6 +202,7 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
             asyncio.create_task(keep_up(deps)),
             asyncio.create_task(watch_loop(deps.metrics)),
             asyncio.create_task(keep_inbox_empty(deps)),
+            asyncio.create_task(keep_exporting(deps)),
         ]
         if deps.gateway.is_configured:
             background.append(asyncio.create_task(keep_reconciled(deps)))

@@ -227,6 +227,7 @@ async def _register(deps: Deps, person: Person, *, invite_code: str | None) -> U
         last_name=person.last_name,
         role=person.role,
         timezone=person.timezone,
+        origin="demo",
         invite_code=invite_code,
         reserved_id=person.id,
     )

@@ -30,9 +30,9 @@ class Swept:
 
 
 async def sweep(deps: Deps, *, left_alone: timedelta = LEFT_ALONE, dry_run: bool = False) -> Swept:
-    """Delete files older than ``left_alone`` that no post and no person points at. Raises ``StoreUnavailable``.
+    """Delete files older than ``left_alone`` that no post, no person and no export points at. Raises ``StoreUnavailable``.
 
-    A file that is no picture of ours by its name is left alone, too.
+    A file that is none of ours by its name is left alone, too.
     """
     swept = Swept()
     before = deps.clock.now() - left_alone
@@ -51,6 +51,7 @@ async def _orphans(deps: Deps, page: Sequence[Stored]) -> list[Stored]:
     wanted = list(set(keys.values()))
     if wanted:
         kept = await deps.store.posts.image_keys(wanted) | await deps.store.users.image_keys(wanted)
+        kept |= {keys[name] for name in await deps.store.exports.names(list(keys))}
     else:
         kept = set()
     return [

@@ -10,7 +10,9 @@ from datetime import datetime
 import orjson
 
 from store.achievements import Achievement, Award
+from store.audit import AuditEntry
 from store.daily_logs import DailyLog
+from store.exports import FAILED, READY, Export
 from store.records import Announcement, Comment, DeviceToken, Image, Invite, Post, Reaction, User
 from store.training import Contender
 
@@ -87,6 +89,7 @@ def own_account(user: User) -> Json:
     """Give an account as its owner sees it."""
     return {
         **account(user),
+        "email_verified": user.email_verified,
         "profile_image": image_url(user.profile_image),
         "timezone": user.timezone,
         "auto_post_workouts": user.auto_post_workouts,
@@ -217,4 +220,25 @@ def achievement(record: Achievement, award: Award | None, progress: float) -> Js
         "earned": award is not None,
         "earned_at": None if award is None else timestamp(award.earned_at),
         "progress": progress if award is None else 1.0,
+    }
+
+
+def audit_entry(record: AuditEntry) -> Json:
+    return {
+        "id": record.id,
+        "at": timestamp(record.at),
+        "actor": record.user_id,
+        "origin": record.origin,
+        "what": record.action,
+        "about": record.subject,
+        "details": record.details,
+    }
+
+
+def export(record: Export) -> Json:
+    return {
+        "status": {READY: "ready", FAILED: "failed"}.get(record.state, "pending"),
+        "requested_at": timestamp(record.requested_at),
+        "expires_at": optional_timestamp(record.expires_at),
+        "size_bytes": record.size_bytes,
     }

@@ -14,9 +14,11 @@ from community.controls import carry_out, session_closed
 from community.devices import forget_device
 from community.errors import BadCredentials, BadToken, TokenReused
 from community.tokens import ACCESS, REFRESH, REFRESH_FOR, REFRESH_IDLE_FOR, Claims, Pair, digest
+from community.trail import note_refused_log_in
 from config.clock import Clock
 from config.deps import Deps
 from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
+from store.audit import AuditDraft, Initiator, user_subject
 from store.records import User
 from store.sessions import Sessions
 
@@ -110,14 +112,15 @@ def _expiry(created_at: datetime, rotated_at: datetime) -> datetime:
     return min(created_at + REFRESH_FOR, rotated_at + REFRESH_IDLE_FOR)
 
 
-async def log_in(deps: Deps, *, email: str, password: str) -> Pair:
+async def log_in(deps: Deps, *, email: str, password: str, origin: str) -> Pair:
     """Check the password and start a session. Raises ``BadCredentials``, and ``Busy`` when too many log in.
 
-    Takes the same time for an unknown address: a hash is verified in any case.
+    Takes the same time for an unknown address: a hash is verified and a line written in any case.
     """
     user = await deps.store.users.by_email(email)
     right = await deps.hashing.verify(user.password_hash if user else None, password)
     if user is None or not right or not user.is_active:
+        await note_refused_log_in(deps, user, email=email, origin=origin)
         raise BadCredentials
     now = deps.clock.now()
     session_id = secrets.token_hex(16)
@@ -129,11 +132,16 @@ async def log_in(deps: Deps, *, email: str, password: str) -> Pair:
         refresh_digest=digest(pair.refresh),
         at=now,
         expires_at=expires_at,
+        note=_note("session.started", user.id, session_id, user.id, origin),
     )
     return pair
 
 
-async def refresh(deps: Deps, *, token: str) -> Pair:
+def _note(action: str, user_id: int, session_id: str, by: int | None, origin: str) -> AuditDraft:
+    return AuditDraft(Initiator(by, origin), action, user_subject(user_id), {"session": session_id[:8]})
+
+
+async def refresh(deps: Deps, *, token: str, origin: str) -> Pair:
     """Exchange a refresh token for a new pair; it works once.
 
     The immediate predecessor gives the same pair again for 10 s after its exchange. Any other use of an
@@ -155,11 +163,13 @@ async def refresh(deps: Deps, *, token: str) -> Pair:
     rotated = await deps.store.sessions.rotated_from(session.id, digest(token))
     if rotated is not None and now - rotated.rotated_at <= GRACE:
         return deps.tokens.pair(rotated)
-    await _end(deps, session.id)
+    await _end(deps, session.id, _note("session.reused", session.user_id, session.id, None, origin))
     raise TokenReused
 
 
-async def log_out(deps: Deps, actor: Actor, *, token: str, device_token: str | None = None) -> None:
+async def log_out(
+    deps: Deps, actor: Actor, *, token: str, origin: str, device_token: str | None = None
+) -> None:
     """End the family of one's own refresh token; the named device gets no more pushes. Raises ``BadToken``."""
     claims = deps.tokens.read(token, token_type=REFRESH)
     if claims.user_id != actor.id:
@@ -167,11 +177,12 @@ async def log_out(deps: Deps, actor: Actor, *, token: str, device_token: str | N
     if device_token is not None:
         # First: once the session has ended, nobody could log out again to finish this.
         await forget_device(deps, actor, device_token)
-    await _end(deps, claims.session_id)
+    session_id = claims.session_id
+    await _end(deps, session_id, _note("session.ended", actor.id, session_id, actor.id, origin))
 
 
-async def _end(deps: Deps, session_id: str) -> None:
-    carry_out(deps, await deps.store.sessions.revoke(session_id, session_closed(session_id)))
+async def _end(deps: Deps, session_id: str, note: AuditDraft) -> None:
+    carry_out(deps, await deps.store.sessions.revoke(session_id, session_closed(session_id), note))
 
 
 async def verify(deps: Deps, *, token: str) -> None:

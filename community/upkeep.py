@@ -9,6 +9,7 @@ import random
 from datetime import timedelta
 
 from community.achievements import finish_checks
+from community.erasure import finish_erasures
 from community.media_sweep import sweep
 from config.deps import Deps
 from store.errors import StoreUnavailable
@@ -21,17 +22,18 @@ log = logging.getLogger("cohort.upkeep")
 
 
 async def keep_up(deps: Deps) -> None:
-    """Finish checks for achievements at once and every hour; forget old facts and orphaned files every hour.
+    """Finish erasures and checks for achievements at once and every hour; forget old facts and orphaned files every hour.
 
     Ends when cancelled. The beat is uneven, so that instances do not meet.
     """
     while True:
         try:
+            erased = await finish_erasures(deps)
             finished = await finish_checks(deps)
         except StoreUnavailable as error:
             log.warning("upkeep: the database did not answer: %s", error)
         else:
-            log.info("upkeep: finished %d checks for achievements", finished)
+            log.info("upkeep: finished %d erasures, %d checks for achievements", erased, finished)
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - a beat, no secret
         try:
             forgotten = await deps.store.events.forget(kept=KEPT_FACTS, kept_for=KEPT_FOR)

@@ -1,6 +1,6 @@
 """Registration, one's own account, and passwords."""
 
-from community import accounts, present
+from community import accounts, addresses, present
 from handlers.base import ApiHandler
 from handlers.endpoint import ANY_USER, AUTH, PUBLIC, Endpoint, endpoint
 from handlers.schemas import accounts as schemas
@@ -26,7 +26,10 @@ class UsersHandler(ApiHandler):
         fields = self.load()
 
         async def make(reserved_id: int | None) -> present.Json:
-            user = await accounts.register(self.deps, **fields, reserved_id=reserved_id)
+            user = await accounts.register(
+                self.deps, **fields, origin=self.client_address, reserved_id=reserved_id
+            )
+            await addresses.request_verification(self.deps, user, public_url=self.base_url)
             await judge_code(self.deps, user, fields["referral_code"])
             return present.account(user)
 
@@ -71,7 +74,7 @@ class MeHandler(ApiHandler):
         )
     )
     async def delete(self) -> None:
-        await accounts.delete_account(self.deps, self.actor, **self.load())
+        await accounts.delete_account(self.deps, self.actor, **self.load(), origin=self.client_address)
         self.reply_empty()
 
 
@@ -88,7 +91,7 @@ class SetPasswordHandler(ApiHandler):
         )
     )
     async def post(self) -> None:
-        await accounts.set_password(self.deps, self.actor, **self.load())
+        await accounts.set_password(self.deps, self.actor, **self.load(), origin=self.client_address)
         self.reply_empty()
 
 
@@ -121,5 +124,91 @@ class ConfirmResetHandler(ApiHandler):
         )
     )
     async def post(self) -> None:
-        await accounts.confirm_reset(self.deps, **self.load())
+        await accounts.confirm_reset(self.deps, **self.load(), origin=self.client_address)
+        self.reply_empty()
+
+
+class VerifyEmailHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Mail another link to verify one's own e-mail address; none where it is verified.",
+            roles=ANY_USER,
+            tag=TAG,
+            rate=AUTH,
+            answers={204: None},
+        )
+    )
+    async def post(self) -> None:
+        await addresses.request_verification(self.deps, self.actor.user, public_url=self.base_url)
+        self.reply_empty()
+
+
+class ConfirmVerificationHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Verify an e-mail address with what the mailed link carries.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.MailedLink(),
+            rate=AUTH,
+            answers={204: None},
+        )
+    )
+    async def post(self) -> None:
+        await addresses.confirm_verification(self.deps, **self.load(), origin=self.client_address)
+        self.reply_empty()
+
+
+class SetEmailHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Ask for another e-mail address: a link goes there, and another to the old one, which keeps that.",
+            roles=ANY_USER,
+            tag=TAG,
+            body=schemas.EmailChange(),
+            rate=AUTH,
+            answers={204: None},
+            errors=(503,),
+        )
+    )
+    async def post(self) -> None:
+        await addresses.request_change(
+            self.deps, self.actor, **self.load(), origin=self.client_address, public_url=self.base_url
+        )
+        self.reply_empty()
+
+
+class ConfirmEmailHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Change to the new e-mail address with what the link mailed there carries; log-ins go on.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.MailedLink(),
+            rate=AUTH,
+            answers={204: None},
+        )
+    )
+    async def post(self) -> None:
+        await addresses.confirm_change(self.deps, **self.load(), origin=self.client_address)
+        self.reply_empty()
+
+
+class KeepEmailHandler(ApiHandler):
+    @endpoint(
+        Endpoint(
+            summary="Keep the old e-mail address, or take it back, with what the link mailed there carries; all "
+            "log-ins end, and a link to set a new password is mailed.",
+            roles=PUBLIC,
+            tag=TAG,
+            body=schemas.MailedLink(),
+            rate=AUTH,
+            answers={204: None},
+            errors=(503,),
+        )
+    )
+    async def post(self) -> None:
+        await addresses.keep_address(
+            self.deps, **self.load(), origin=self.client_address, public_url=self.base_url
+        )
         self.reply_empty()

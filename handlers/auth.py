@@ -26,7 +26,7 @@ class CreateTokensHandler(ApiHandler):
         )
     )
     async def post(self) -> None:
-        self.reply(_pair(await sessions.log_in(self.deps, **self.load())))
+        self.reply(_pair(await sessions.log_in(self.deps, **self.load(), origin=self.client_address)))
 
 
 class RefreshTokensHandler(ApiHandler):
@@ -41,7 +41,8 @@ class RefreshTokensHandler(ApiHandler):
         )
     )
     async def post(self) -> None:
-        self.reply(_pair(await sessions.refresh(self.deps, token=self.load()["refresh"])))
+        token = self.load()["refresh"]
+        self.reply(_pair(await sessions.refresh(self.deps, token=token, origin=self.client_address)))
 
 
 class VerifyTokenHandler(ApiHandler):
@@ -74,6 +75,10 @@ class LogoutHandler(ApiHandler):
     async def post(self) -> None:
         fields = self.load()
         await sessions.log_out(
-            self.deps, self.actor, token=fields["refresh"], device_token=fields["device_token"]
+            self.deps,
+            self.actor,
+            token=fields["refresh"],
+            origin=self.client_address,
+            device_token=fields["device_token"],
         )
         self.reply_empty()

@@ -8,11 +8,9 @@ import re
 
 from community.errors import Invalid, NotFound
 from community.pictures import PURPOSES
-from handlers.base import ApiHandler
 from handlers.endpoint import PUBLIC, UNLIMITED, Endpoint, endpoint
-from handlers.errors import RangeNotSatisfiable
+from handlers.pieces import PiecesHandler
 from handlers.schemas import media as schemas
-from store.errors import StoreUnavailable
 
 TAG = "Media"
 FOLDERS = frozenset(each.folder for each in PURPOSES)
@@ -21,12 +19,9 @@ WIDTHS = sorted({width for each in PURPOSES for width in each.widths})
 NAME = re.compile(r"(?P<stem>[0-9a-f]{32})(?P<extension>\.jpg|\.png|\.webp)")
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 VERSION = ".webp"
-# Read and sent at a time; most pictures are one.
-PIECE_BYTES = 512 * 1024
-RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
-class MediaHandler(ApiHandler):
+class MediaHandler(PiecesHandler):
     @endpoint(
         Endpoint(
             summary="A picture, or with `w` its smaller version of that width (the picture itself where it is no "
@@ -54,10 +49,10 @@ class MediaHandler(ApiHandler):
         if self.check_etag_header():
             self.set_status(304)
             return
-        first, last = self._wanted(size, etag)
+        first, last = self.wanted(size, etag)
         self.set_header("Content-Length", str(last - first + 1))
         if self.request.method != "HEAD":
-            await self._send(name, first, last)
+            await self.send_media(name, first, last)
 
     async def _found(self, folder: str, file: str) -> tuple[str, int]:
         """Give the name that is meant and how large it is. Raises ``NotFound``, ``Invalid``."""
@@ -75,44 +70,3 @@ class MediaHandler(ApiHandler):
             if size is not None:
                 return name, size
         raise NotFound
-
-    def _wanted(self, size: int, etag: str) -> tuple[int, int]:
-        """Give the first and the last byte that are asked for. Raises ``RangeNotSatisfiable``.
-
-        As RFC 9110 allows (14.2), several ranges, or one that cannot be read, mean everything.
-        """
-        match = RANGE.fullmatch(self.request.headers.get("Range", ""))
-        if match is None or not (match[1] or match[2]) or self.request.method == "HEAD":
-            return 0, size - 1
-        if self.request.headers.get("If-Range", etag) != etag:
-            return 0, size - 1
-        if match[1]:
-            first, last = int(match[1]), min(int(match[2] or size), size - 1)
-            if match[2] and int(match[2]) < first:
-                return 0, size - 1
-        else:
-            first, last = max(0, size - int(match[2])), size - 1
-        if first > last:
-            raise RangeNotSatisfiable(size)
-        self.set_status(206)
-        self.set_header("Content-Range", f"bytes {first}-{last}/{size}")
-        return first, last
-
-    async def _send(self, name: str, first: int, last: int) -> None:
-        """Send the bytes piece by piece, no faster than they are taken."""
-        while first <= last:
-            try:
-                piece = await self.deps.media.read(name, first, min(PIECE_BYTES, last - first + 1))
-            except StoreUnavailable:
-                piece = None
-                if not self._headers_written:
-                    raise
-            if not piece:
-                if not self._headers_written:
-                    raise NotFound
-                # Deleted while it was sent, or out of reach: the answer has begun, so it can only be cut.
-                self.cut()
-                return
-            first += len(piece)
-            self.write(piece)
-            await self.flush()

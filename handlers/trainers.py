@@ -86,5 +86,6 @@ class TraineeHandler(ApiHandler):
         )
     )
     async def delete(self, user_id: str) -> None:
-        await trainees.remove_trainee(self.deps, self.actor, self.id_of(user_id, "Trainee"))
+        trainee_id = self.id_of(user_id, "Trainee")
+        await trainees.remove_trainee(self.deps, self.actor, trainee_id, origin=self.client_address)
         self.reply_empty()

@@ -17,10 +17,11 @@ from config.deps import Deps
 from payments.errors import AlreadyChanged
 from payments.pay_out import known_ambassador
 from push import letters
+from store.audit import AuditDraft, Initiator
 from store.commissions import NOTHING_EARNED, Earned
 from store.database import Session
 from store.errors import Duplicate
-from store.money_records import Ambassador, Commission, ConnectAccount, Initiator
+from store.money_records import Ambassador, Commission, ConnectAccount
 from store.pages import Page, PageRequest
 from store.records import AMBASSADOR, User
 from store.referrals import NO_REFERRALS, ReferralCounts
@@ -89,10 +90,8 @@ async def create_ambassador(
             session=session,
         )
         details = {"role": AMBASSADOR, "commission_rate": rate}
-        subject = subject_of(user.id)
-        await deps.store.audit.add(
-            by, "ambassador.created", subject=subject, details=details, session=session
-        )
+        draft = AuditDraft(by, "ambassador.created", subject_of(user.id), details)
+        await deps.store.audit.add(draft, session=session)
 
     while True:
         code = new_code()
@@ -194,10 +193,8 @@ async def _set_terms(
         )
         if changed is None:
             return False
-        subject = subject_of(profile.id)
-        await deps.store.audit.add(
-            by, "ambassador.changed", subject=subject, details=details, session=session
-        )
+        draft = AuditDraft(by, "ambassador.changed", subject_of(profile.id), details)
+        await deps.store.audit.add(draft, session=session)
         return True
 
     return await deps.store.database.transact_anew(write)

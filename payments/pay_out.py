@@ -14,8 +14,9 @@ from payments.money import amount_text
 from payments.payouts import claim, new_lease, reread, send
 from payments.reconcile import reconcile
 from push import letters
+from store.audit import AuditDraft, Initiator
 from store.errors import Duplicate
-from store.money_records import CLAIMED, FAILED, UNKNOWN, Initiator, Payout
+from store.money_records import CLAIMED, FAILED, UNKNOWN, Payout
 from store.pages import Page, PageRequest
 from store.records import ADMIN, AMBASSADOR, User
 
@@ -98,7 +99,7 @@ async def pay_out(
 
 async def _note_refusal(deps: Deps, by: Initiator, ambassador_id: int, refusal: DomainError) -> None:
     details = {"code": refusal.code, "detail": refusal.detail}
-    await deps.store.audit.add(by, "payout.refused", subject=f"ambassador:{ambassador_id}", details=details)
+    await deps.store.audit.add(AuditDraft(by, "payout.refused", f"ambassador:{ambassador_id}", details))
 
 
 async def _settle_begun(deps: Deps, payout: Payout, by: Initiator) -> Payout:

@@ -22,7 +22,8 @@ from payments.gateway import (
     TransferOrder,
 )
 from payments.money import amount_text
-from store.money_records import FAILED, Initiator, Payout
+from store.audit import Initiator
+from store.money_records import FAILED, Payout
 from store.payouts import ClaimDraft, Lease
 
 log = logging.getLogger("cohort.payouts")

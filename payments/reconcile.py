@@ -11,8 +11,9 @@ from datetime import timedelta
 from config.deps import Deps
 from payments.gateway import GatewayError
 from payments.payouts import fail, may_send, new_lease, reread, send, settle
+from store.audit import Initiator
 from store.errors import StoreUnavailable
-from store.money_records import CLAIMED, Initiator, Payout
+from store.money_records import CLAIMED, Payout
 from store.payouts import Lease
 
 log = logging.getLogger("cohort.payouts")

@@ -8,8 +8,9 @@ import re
 from config.deps import Deps
 from payments.gateway import Transfer
 from payments.payouts import note_reversal, settle
+from store.audit import Initiator
 from store.ids import MAX_ID
-from store.money_records import Initiator, Payout
+from store.money_records import Payout
 
 STRIPE = Initiator(None, "stripe")
 GROUP = re.compile(r"payout-([0-9]{1,16})", re.ASCII)

@@ -59,6 +59,68 @@ def password_reset(*, to: str, first_name: str, link: str, valid_minutes: int) -
     )
 
 
+def verify_email(*, to: str, first_name: str, link: str, valid_days: int) -> Letter:
+    """Give the letter with the one-time link that proves who reads the address; nothing depends on it being used."""
+    return _letter(
+        to,
+        "Is this your e-mail address?",
+        [
+            _greeting(first_name),
+            "somebody, most likely you, has a Cohort account with this address.",
+            _Link("Yes, it is mine", link),
+            f"The link works once, for {valid_days} days.",
+            "If it was not you, do nothing.",
+        ],
+    )
+
+
+def confirm_new_email(*, to: str, link: str, valid_hours: int) -> Letter:
+    """Give the letter to a new address, whose link changes to it; it names nobody, since strangers may get it."""
+    return _letter(
+        to,
+        "Your new address for Cohort",
+        [
+            "Hello,",
+            "somebody, most likely you, wants to use this address for a Cohort account.",
+            _Link("Use this address", link),
+            f"The link works once, for {valid_hours} hours. Until then, the old address stays.",
+            "If it was not you, do nothing: the address is not used.",
+        ],
+    )
+
+
+def email_changing(*, to: str, first_name: str, link: str, valid_days: int) -> Letter:
+    """Give the letter to the old address: its link stops the change or undoes it, and locks everybody out."""
+    return _letter(
+        to,
+        "Your Cohort address is being changed",
+        [
+            _greeting(first_name),
+            "somebody who knows your password asked for another e-mail address for your Cohort account.",
+            "If that was you, follow the link in the letter to the new address, and do nothing here.",
+            "If it was not you, keep this address. That stops the change, or undoes it, and ends all log-ins.",
+            "You will then get a link to set a new password.",
+            _Link("Keep this address", link),
+            f"The link works once, for {valid_days} days.",
+        ],
+    )
+
+
+def export_ready(*, to: str, first_name: str, link: str, valid_days: int) -> Letter:
+    """Give the letter with the link to somebody's own data; whoever has the link has the data."""
+    return _letter(
+        to,
+        "Your data at Cohort",
+        [
+            _greeting(first_name),
+            "here is all that is kept about you, as you asked: a zip file of JSON and your pictures.",
+            _Link("Download it", link),
+            f"The link works for {valid_days} days. Whoever has it can read your data: do not pass it on.",
+            "If you did not ask for it, set a new password: somebody uses your account.",
+        ],
+    )
+
+
 def password_changed(*, to: str, first_name: str) -> Letter:
     """Give the letter that tells an owner of a new password; it has no link, so that nobody learns to follow one."""
     return _letter(

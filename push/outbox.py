@@ -37,19 +37,29 @@ class Outbox:
         self._mailer = mailer
         self._metrics = metrics or Metrics()
         self._sleep = sleep
-        self._queue: asyncio.Queue[Letter] = asyncio.Queue(limit)
+        self._queue: asyncio.Queue[tuple[Letter, asyncio.Future[bool] | None]] = asyncio.Queue(limit)
         self._worker: asyncio.Task[None] | None = None
         self._unsent = 0  # in the queue or in the worker's hands
         self._drained = False
 
     def accept(self, letter: Letter) -> None:
         """Take the letter and return at once; where the queue is full or drained it is dropped with a WARNING."""
+        self._take(letter, None)
+
+    async def send(self, letter: Letter) -> bool:
+        """Take the letter and return when it was sent, or given up: whether it was sent."""
+        outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._take(letter, outcome)
+        return await outcome
+
+    def _take(self, letter: Letter, outcome: asyncio.Future[bool] | None) -> None:
         try:
             if self._drained:
                 raise asyncio.QueueFull
-            self._queue.put_nowait(letter)
+            self._queue.put_nowait((letter, outcome))
             self._unsent += 1
         except asyncio.QueueFull:
+            _tell(outcome, was_sent=False)
             self._metrics.mails_dropped.inc()
             LOG.warning(
                 "E-mail dropped, the queue is %s: %s", "closed" if self._drained else "full", letter.subject
@@ -85,28 +95,35 @@ class Outbox:
 
     async def _work(self) -> None:
         while True:
-            letter = await self._queue.get()
-            await self._deliver(letter)
+            letter, outcome = await self._queue.get()
+            _tell(outcome, was_sent=await self._deliver(letter))
             self._unsent -= 1
             self._queue.task_done()
 
-    async def _deliver(self, letter: Letter) -> None:
-        """Try until it is sent or hopeless. The log gets kinds of failure only: an answer may quote the letter."""
+    async def _deliver(self, letter: Letter) -> bool:
+        """Try until it is sent or hopeless; gives whether it was sent. The log gets kinds of failure only: an answer may quote the letter."""
         for pause_seconds in (*RETRY_AFTER_SECONDS, None):
             try:
                 await self._mailer.send(letter)
             except MailRefused as refusal:
                 self._give_up(letter, str(refusal))
-                return
+                return False
             except Exception as failure:  # noqa: BLE001  # a border: no letter may stop the ones behind it
                 if pause_seconds is None:
                     self._give_up(letter, type(failure).__name__)
-                    return
+                    return False
             else:
                 self._metrics.mails_sent.inc()
-                return
+                return True
             await self._sleep(pause_seconds)
+        return False
 
     def _give_up(self, letter: Letter, why: str) -> None:
         self._metrics.mails_failed.inc()
         LOG.warning("E-mail not sent (%s): %s", why, letter.subject)
+
+
+def _tell(outcome: asyncio.Future[bool] | None, *, was_sent: bool) -> None:
+    """Whoever waits may have been cancelled meanwhile."""
+    if outcome is not None and not outcome.done():
+        outcome.set_result(was_sent)

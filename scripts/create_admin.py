@@ -12,7 +12,7 @@ from community import present
 from community.accounts import create_admin
 from config.deps import Deps
 from handlers.schemas.accounts import Registration
-from scripts.session import CONTEXT, WRONG_USE, fail, print_json, run, with_data_dir, with_json
+from scripts.session import CONTEXT, WRONG_USE, fail, print_json, run, terminal, with_data_dir, with_json
 from store.records import User
 
 
@@ -47,7 +47,12 @@ def main(
 
     async def work(deps: Deps) -> User:
         return await create_admin(
-            deps, email=email, password=password, first_name=first_name, last_name=last_name
+            deps,
+            email=email,
+            password=password,
+            first_name=first_name,
+            last_name=last_name,
+            origin=terminal(),
         )
 
     user = run(data_dir, work)

@@ -3,8 +3,6 @@
 What each does, and why it may be done twice, by two people, or be interrupted, is in ``payments``.
 """
 
-import getpass
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,8 +23,19 @@ from payments.money import amount_text
 from payments.pay_out import pay_out
 from payments.reconcile import reconcile
 from scripts import payout_tables
-from scripts.session import CONTEXT, DONE, FAILED, fail, print_json, run, with_data_dir, with_json
-from store.money_records import ConnectAccount, Initiator, Payout
+from scripts.session import (
+    CONTEXT,
+    DONE,
+    FAILED,
+    fail,
+    print_json,
+    run,
+    terminal,
+    with_data_dir,
+    with_json,
+)
+from store.audit import Initiator
+from store.money_records import ConnectAccount, Payout
 from store.payouts import payout_subject
 from store.records import AMBASSADOR
 
@@ -84,7 +93,7 @@ def _do(data_dir: Path | None, work: Callable[[Deps], Awaitable[T]]) -> T:
 
 
 def _initiator() -> Initiator:
-    return Initiator(None, f"terminal of {getpass.getuser()}@{socket.gethostname()}")
+    return Initiator(None, terminal())
 
 
 @main.command("list", context_settings=CONTEXT)

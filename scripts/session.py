@@ -4,7 +4,9 @@ What a script does is in the script; nothing here knows any of them.
 """
 
 import asyncio
+import getpass
 import logging
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -83,6 +85,11 @@ async def open_session(settings: Settings) -> AsyncIterator[Deps]:
         settings = replace(settings, mongodb_uri=running)
     async with open_deps(settings) as deps:
         yield deps
+
+
+def terminal() -> str:
+    """Who sits there, for the audit trail."""
+    return f"terminal of {getpass.getuser()}@{socket.gethostname()}"
 
 
 def quiet(settings: Settings) -> None:

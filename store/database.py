@@ -294,7 +294,9 @@ class Table:
     async def scan(
         self, where: Mapping[str, Any], *, fields: Fields | None = None, session: Session | None = None
     ) -> AsyncIterator[Document]:
-        """Walk through all that match, in the order of ``_id``, without a time limit: for scripts only."""
+        """Walk through all that match, in the order of ``_id``, without a time limit: for scripts, and
+        for what nobody waits for.
+        """
         async with _own_words():
             async for document in self._collection.find(where, fields, sort=[("_id", 1)], session=session):
                 yield document

@@ -6,6 +6,7 @@ Which picture belongs to what is in the documents of posts and users; nothing he
 import asyncio
 import os
 import secrets
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from store.errors import StoreUnavailable
 
@@ -51,6 +53,10 @@ class Media(ABC):
         """Keep the bytes under the name; when this returns they survive a crash."""
         await self._run(partial(self._put, name, content))
 
+    async def put_file(self, name: str, file: BinaryIO) -> None:
+        """As ``put``, with all that comes of an open file from where it stands; a piece of it at a time in memory."""
+        await self._run(partial(self._put_file, name, file))
+
     async def size(self, name: str) -> int | None:
         """How many bytes are kept under the name; None for none."""
         return await self._run(partial(self._size, name))
@@ -79,8 +85,11 @@ class Media(ABC):
         except self._failures as error:
             raise StoreUnavailable(f"media: {error}") from error
 
+    def _put(self, name: str, content: bytes) -> None:
+        self._put_file(name, BytesIO(content))
+
     @abstractmethod
-    def _put(self, name: str, content: bytes) -> None: ...
+    def _put_file(self, name: str, file: BinaryIO) -> None: ...
     @abstractmethod
     def _size(self, name: str) -> int | None: ...
     @abstractmethod
@@ -98,16 +107,16 @@ class FileMedia(Media):
         super().__init__()
         self._root = root
 
-    def _put(self, name: str, content: bytes) -> None:
+    def _put_file(self, name: str, file: BinaryIO) -> None:
         """Under its name there is all of it or nothing, whenever the machine stops."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{secrets.token_hex(8)}{PARTIAL}")
         try:
-            with fresh.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            with fresh.open("xb") as kept:
+                shutil.copyfileobj(file, kept)
+                kept.flush()
+                os.fsync(kept.fileno())
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)

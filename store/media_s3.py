@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from config.settings import Settings
 from config.values import Bucket
@@ -47,14 +47,23 @@ def _open(settings: Settings, bucket: Bucket) -> "BucketMedia":
             response_checksum_validation="when_required",
         ),
     )
-    return BucketMedia(client, bucket, (exceptions.BotoCoreError, exceptions.ClientError))
+    failures = (
+        exceptions.BotoCoreError,
+        exceptions.ClientError,
+        import_module("boto3.exceptions").S3UploadFailedError,
+    )
+    transfer = import_module("boto3.s3.transfer").TransferConfig(use_threads=False)
+    return BucketMedia(client, bucket, failures, transfer)
 
 
 class BucketMedia(Media):
     """Media in a bucket."""
 
-    def __init__(self, client: Any, bucket: Bucket, failures: tuple[type[Exception], ...]) -> None:
+    def __init__(
+        self, client: Any, bucket: Bucket, failures: tuple[type[Exception], ...], transfer: Any
+    ) -> None:
         super().__init__(failures)
+        self._transfer = transfer
         self._client = client
         self._bucket = bucket
 
@@ -67,6 +76,11 @@ class BucketMedia(Media):
 
     def _put(self, name: str, content: bytes) -> None:
         self._client.put_object(**self._where(name), Body=content)
+
+    def _put_file(self, name: str, file: BinaryIO) -> None:
+        """In parts where it is large, one after the other."""
+        where = self._where(name)
+        self._client.upload_fileobj(file, where["Bucket"], where["Key"], Config=self._transfer)
 
     def _size(self, name: str) -> int | None:
         found = self._found(partial(self._client.head_object, **self._where(name)))

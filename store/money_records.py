@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from store.audit import Initiator
+
 Document = Mapping[str, Any]
 
 # A commission. PENDING cannot be computed (it has 0 cents) or is held by an open dispute: it is not paid out.
@@ -139,39 +141,6 @@ class Movement:
             kind=document["kind"],
             source_id=document["source_id"],
             at=document["at"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Initiator:
-    """Who wanted something: a person (None: the server itself) and from where, an address or a terminal."""
-
-    user_id: int | None
-    origin: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntry:
-    """One line of the audit trail: who did what to whom, when, from where."""
-
-    id: int
-    at: datetime
-    user_id: int | None
-    origin: str
-    action: str
-    subject: str
-    details: Mapping[str, object]
-
-    @classmethod
-    def of(cls, document: Document) -> "AuditEntry":
-        return cls(
-            id=document["_id"],
-            at=document["at"],
-            user_id=document["user_id"],
-            origin=document["origin"],
-            action=document["action"],
-            subject=document["subject"],
-            details=document["details"],
         )
 
 

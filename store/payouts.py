@@ -10,7 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 
 from config.clock import Clock
-from store.audit import Audit
+from store.audit import Audit, AuditDraft, Initiator
 from store.commissions import Commissions
 from store.database import Database, Session
 from store.errors import Gone
@@ -24,7 +24,6 @@ from store.money_records import (
     PAID,
     SENDING,
     UNKNOWN,
-    Initiator,
     Payout,
 )
 from store.pages import Page, PageRequest, read_page
@@ -289,7 +288,8 @@ class Payouts:
             "error_message": payout.error_message,
             "reversed_cents": payout.reversed_cents,
         }
-        await self._audit.add(by, action, subject=payout_subject(payout.id), details=details, session=session)
+        draft = AuditDraft(by, action, payout_subject(payout.id), details)
+        await self._audit.add(draft, session=session)
 
     # Leases
 

@@ -84,6 +84,7 @@ class User:
     has_posted: bool
     has_commented: bool
     profile_image: Image | None
+    email_verified: bool
     is_active: bool
     joined_group_at: datetime | None
     created_at: datetime
@@ -113,6 +114,7 @@ class User:
             has_posted=get("has_posted", False),
             has_commented=get("has_commented", False),
             profile_image=Image.of(get("profile_image")),
+            email_verified=get("email_verified_at") is not None,
             is_active=get("is_active", True),
             joined_group_at=get("joined_group_at"),
             created_at=get("created_at", EPOCH),

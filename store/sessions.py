@@ -7,22 +7,32 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from config.clock import Clock
+from store.audit import Audit, AuditDraft
 from store.controls import Controls
 from store.database import Database, Session
 from store.records import ControlDraft, ControlRecord, SessionRecord, User
 
 
 class Sessions:
-    def __init__(self, database: Database, controls: Controls, clock: Clock) -> None:
+    def __init__(self, database: Database, controls: Controls, audit: Audit, clock: Clock) -> None:
         self._database = database
         self._controls = controls
+        self._audit = audit
         self._clock = clock
         self._sessions = database.table("sessions")
         self._users = database.table("users")
 
     async def add(
-        self, *, session_id: str, user_id: int, refresh_digest: str, at: datetime, expires_at: datetime
+        self,
+        *,
+        session_id: str,
+        user_id: int,
+        refresh_digest: str,
+        at: datetime,
+        expires_at: datetime,
+        note: AuditDraft | None = None,
     ) -> SessionRecord:
+        """Begin a family, with a line in the audit trail if there is one to write. Atomic."""
         document = {
             "_id": session_id,
             "user_id": user_id,
@@ -34,7 +44,13 @@ class Sessions:
             "expires_at": expires_at,
             "revoked_at": None,
         }
-        await self._sessions.insert(document)
+
+        async def write(session: Session) -> None:
+            await self._sessions.insert(document, session=session)
+            if note is not None:
+                await self._audit.add(note, session=session)
+
+        await self._database.transact_anew(write)
         return SessionRecord.of(document)
 
     async def get(self, session_id: str) -> SessionRecord | None:
@@ -86,7 +102,9 @@ class Sessions:
         )
         return None if document is None else SessionRecord.of(document)
 
-    async def revoke(self, session_id: str, control: ControlDraft) -> list[ControlRecord]:
+    async def revoke(
+        self, session_id: str, control: ControlDraft, note: AuditDraft | None = None
+    ) -> list[ControlRecord]:
         """End a family, and give the control that goes with it. Atomic; nothing when it had ended, or never was."""
 
         async def write(session: Session) -> list[ControlRecord]:
@@ -95,6 +113,8 @@ class Sessions:
                 {"$set": {"revoked_at": self._clock.now()}},
                 session=session,
             )
+            if ended and note is not None:
+                await self._audit.add(note, session=session)
             return await self._controls.add([control] if ended else [], session=session)
 
-        return await self._database.transact(write)
+        return await self._database.transact_anew(write)

@@ -19,7 +19,10 @@ from store.controls import Controls
 from store.daily_logs import DailyLogs
 from store.database import Database
 from store.device_tokens import DeviceTokens
+from store.email_links import EmailLinks
+from store.erasures import Erasures
 from store.events import Events
+from store.exports import Exports
 from store.idempotency import Idempotency
 from store.ids import IdSource
 from store.inbox import Inbox
@@ -27,6 +30,7 @@ from store.indexes import apply_indexes
 from store.invites import Invites
 from store.ledger import Ledger
 from store.notices import Notices
+from store.own_data import OwnData
 from store.password_resets import PasswordResets
 from store.payouts import Payouts
 from store.posts import Posts
@@ -47,12 +51,27 @@ class Store:
         self.database = database
         self.ids = ids
         self.controls = Controls(database, clock)
+        self.audit = Audit(database, ids, clock)
         self.events = Events(database, clock)
         self.invites = Invites(database, ids, clock)
         self.users = Users(
-            database, events=self.events, invites=self.invites, controls=self.controls, ids=ids, clock=clock
+            database,
+            events=self.events,
+            invites=self.invites,
+            controls=self.controls,
+            audit=self.audit,
+            ids=ids,
+            clock=clock,
         )
-        self.sessions = Sessions(database, self.controls, clock)
+        self.sessions = Sessions(database, self.controls, self.audit, clock)
+        self.email_links = EmailLinks(
+            database, users=self.users, controls=self.controls, audit=self.audit, ids=ids, clock=clock
+        )
+        self.erasures = Erasures(
+            database, invites=self.invites, controls=self.controls, audit=self.audit, clock=clock
+        )
+        self.exports = Exports(database, self.audit, clock)
+        self.own_data = OwnData(database)
         self.password_resets = PasswordResets(database, clock)
         self.device_tokens = DeviceTokens(database, ids, clock)
         self.notices = Notices(database, clock)
@@ -66,7 +85,6 @@ class Store:
         self.comments = Comments(database, self.events, self.notices, ids, clock)
         self.reactions = Reactions(database, self.notices, ids, clock)
         self.idempotency = Idempotency(database, ids, clock)
-        self.audit = Audit(database, ids, clock)
         self.ledger = Ledger(database, ids, clock)
         self.ambassadors = Ambassadors(database, clock)
         self.commissions = Commissions(database, self.ledger, ids, clock)

@@ -1,4 +1,4 @@
-"""People: accounts, group membership, and the erasure of personal data.
+"""People: accounts and group membership. Their erasure is in ``store.erasures``.
 
 Passwords arrive hashed and addresses checked; which change is allowed is decided elsewhere.
 """
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from operator import attrgetter
 
 from config.clock import Clock
+from store.audit import Audit, AuditDraft
 from store.controls import Controls
-from store.daily_logs import logs_of
 from store.database import Database, Session
 from store.errors import Duplicate, Gone
 from store.events import Events
@@ -18,13 +18,8 @@ from store.invites import Invites
 from store.pages import Page, PageRequest, read_page
 from store.records import TRAINEE, TRAINER, ControlDraft, ControlRecord, Image, User
 
-# What erasure takes away. Id, role, group and times stay, so that posts keep an author and money its owner.
-PERSONAL_FIELDS = (
-    "email", "email_key", "password_hash", "first_name", "last_name", "timezone", "goal_weight_kg",
-    "auto_post_workouts", "referral_code", "leaderboard_opt_in", "leaderboards", "training",
-    "announcements_read", "has_posted", "has_commented", "achievements_due", "achievements_earned",
-    "profile_image",
-)  # fmt: skip
+# The purpose of links that keep an address for the account that had it.
+KEEP = "keep"
 # What leaving a group changes of a trainee.
 NO_GROUP = {
     "$set": {"parent_trainer": None, "joined_group_at": None},
@@ -45,6 +40,7 @@ class Users:
         events: Events,
         invites: Invites,
         controls: Controls,
+        audit: Audit,
         ids: IdSource,
         clock: Clock,
     ) -> None:
@@ -52,18 +48,13 @@ class Users:
         self._events = events
         self._invites = invites
         self._controls = controls
+        self._audit = audit
         self._ids = ids
         self._clock = clock
         self._users = database.table("users")
         self._sessions = database.table("sessions")
         self._resets = database.table("password_resets")
-        self._idempotency = database.table("idempotency")
-        self._daily_logs = database.table("daily_logs")
-        self._announcements = database.table("announcements")
-        self._device_tokens = database.table("device_tokens")
-        self._awards = database.table("awards")
-        self._notices = database.table("notices")
-        self._customers = database.table("billing_customers")
+        self._email_links = database.table("email_links")
 
     async def get(self, user_id: int) -> User | None:
         document = await self._users.get({"_id": user_id})
@@ -101,7 +92,7 @@ class Users:
         """Add an account; a trainer's group comes with it, an invite is used up with it. Atomic.
 
         ``epoch`` names the numbering of a new group's room; what ``also`` writes is part of it. Raises
-        ``Duplicate("email_key")`` where the address is taken, ``Duplicate("_id")`` where ``user_id`` (reserved by an
+        ``Duplicate("email_key")`` where the address is taken or reserved, ``Duplicate("_id")`` where ``user_id`` (reserved by an
         earlier try) was written by it, and ``Gone`` where the invite is unknown, expired, used up or revoked.
         """
 
@@ -111,10 +102,11 @@ class Users:
             if invite_code is not None and role == TRAINEE:
                 trainer_id = await self._invites.use(invite_code, session=session)
             new_id = user_id if user_id is not None else self._ids.new()
+            key = email_key(email)
             document = {
                 "_id": new_id,
                 "email": email,
-                "email_key": email_key(email),
+                "email_key": key,
                 "password_hash": password_hash,
                 "first_name": first_name,
                 "last_name": last_name,
@@ -127,6 +119,8 @@ class Users:
                 "joined_group_at": now if trainer_id else None,
                 "created_at": now,
             }
+            if await self.is_reserved(key, new_id, session):
+                raise Duplicate("email_key")
             await self._users.insert(document, session=session)
             if role == TRAINER:
                 await self._events.add_community(new_id, epoch=epoch, session=session)
@@ -139,7 +133,9 @@ class Users:
             try:
                 return await self._database.transact(write)
             except Duplicate as error:
-                if error.key != "_id" or user_id is not None:
+                # Of `also`, a line of the audit trail may have met another's id.
+                taken = user_id is not None and await self.get(user_id) is not None
+                if error.key != "_id" or taken:
                     raise
 
     async def update(
@@ -203,6 +199,7 @@ class Users:
         spare_session: str | None,
         reset_digest: str | None = None,
         control: Callable[[str], ControlDraft],
+        note: AuditDraft,
     ) -> list[ControlRecord]:
         """Change the password and end all sessions but ``spare_session``: a control for each of them. Atomic.
 
@@ -215,16 +212,21 @@ class Users:
                 {"_id": reset_digest}, session=session
             ):
                 raise Gone("link")
-            change = {"$set": {"password_hash": password_hash}}
+            change: dict[str, dict[str, object]] = {"$set": {"password_hash": password_hash}}
+            if reset_digest is not None:
+                # The link was mailed to the account's address.
+                change["$set"]["email_verified_at"] = self._clock.now()
             if not await self._users.update({"_id": user_id, "is_active": True}, change, session=session):
                 raise Gone("user")
             await self._resets.delete_many({"user_id": user_id}, session=session)
-            ended = await self._end_sessions(user_id, spare_session, session)
+            ended = await self.end_sessions(user_id, spare_session, session)
+            await self._audit.add(note, session=session)
             return await self._controls.add([control(each) for each in ended], session=session)
 
-        return await self._database.transact(write)
+        return await self._database.transact_anew(write)
 
-    async def _end_sessions(self, user_id: int, spare_session: str | None, session: Session) -> list[str]:
+    async def end_sessions(self, user_id: int, spare_session: str | None, session: Session) -> list[str]:
+        """End all sessions but ``spare_session`` as part of the caller's transaction; gives their ids."""
         live = await self._sessions.find(
             {"user_id": user_id, "revoked_at": None, "_id": {"$ne": spare_session}},
             fields=["_id"],
@@ -235,6 +237,16 @@ class Users:
             {"_id": {"$in": ended}}, {"$set": {"revoked_at": self._clock.now()}}, session=session
         )
         return ended
+
+    async def is_reserved(self, key: str, user_id: int, session: Session) -> bool:
+        """Whether somebody else may still take the address back: see ``store.email_links``."""
+        kept = {
+            "email_key": key,
+            "purpose": KEEP,
+            "user_id": {"$ne": user_id},
+            "expires_at": {"$gt": self._clock.now()},
+        }
+        return await self._email_links.get(kept, fields=["_id"], session=session) is not None
 
     async def trainees(self, trainer_id: int, request: PageRequest) -> Page[User]:
         """Give a page of the trainer's trainees, newest account first, by one indexed query."""
@@ -250,7 +262,11 @@ class Users:
         return [each["_id"] for each in found]
 
     async def leave_group(
-        self, user_id: int, trainer_id: int, controls: Sequence[ControlDraft]
+        self,
+        user_id: int,
+        trainer_id: int,
+        controls: Sequence[ControlDraft],
+        note: AuditDraft | None = None,
     ) -> list[ControlRecord]:
         """Take a trainee out of that trainer's group, with its controls. Atomic; ``Gone`` if they were not in it."""
 
@@ -262,46 +278,11 @@ class Users:
             )
             if not left:
                 raise Gone("member")
+            if note is not None:
+                await self._audit.add(note, session=session)
             return await self._controls.add(controls, session=session)
 
-        return await self._database.transact(write)
-
-    async def erase(self, user: User, controls: Sequence[ControlDraft]) -> list[ControlRecord]:
-        """Deactivate an account, take its personal data away and end its sessions. Atomic.
-
-        Gives its controls. The address is free again. A trainer's trainees leave the group with them, their
-        invites end, and their announcements are deleted. Posts and comments stay, with an author who has no name any
-        more. Doing it twice changes nothing more.
-        """
-
-        async def write(session: Session) -> list[ControlRecord]:
-            now = self._clock.now()
-            await self._users.update(
-                {"_id": user.id},
-                {
-                    "$unset": dict.fromkeys(PERSONAL_FIELDS, ""),
-                    "$set": {"is_active": False, "parent_trainer": None, "deleted_at": now},
-                },
-                session=session,
-            )
-            for table in (self._sessions, self._resets, self._idempotency, self._device_tokens, self._awards):
-                await table.delete_many({"user_id": user.id}, session=session)
-            await self._daily_logs.delete_many(logs_of(user.id), session=session)
-            for whose in ("recipient_id", "actor_id"):
-                await self._notices.delete_many({whose: user.id}, session=session)
-            # The payment service knows the address; here it was needed to be asked for the same customer again.
-            await self._customers.update({"_id": user.id}, {"$set": {"email": ""}}, session=session)
-            if user.role == TRAINER:
-                await self._invites.revoke_all(user.id, at=now, session=session)
-                await self._users.update_many(
-                    {"parent_trainer": user.id},
-                    NO_GROUP,
-                    session=session,
-                )
-                await self._announcements.delete_many({"community_id": user.id}, session=session)
-            return await self._controls.add(controls, session=session)
-
-        return await self._database.transact(write)
+        return await self._database.transact_anew(write)
 
     async def search(
         self, role: str, request: PageRequest, *, words: str, ids: Sequence[int] | None

@@ -45,6 +45,7 @@ class Account(Output):
 
 
 class OwnAccount(Account):
+    email_verified = fields.Boolean()
     profile_image = fields.String(allow_none=True)
     timezone = fields.String()
     auto_post_workouts = fields.Boolean()
@@ -75,13 +76,20 @@ class PasswordChange(CurrentPassword):
     new_password = Secret(most=1024)
 
 
+class EmailChange(CurrentPassword):
+    new_email = Email(required=True)
+
+
+class MailedLink(Input):
+    uid = Secret(most=64)
+    token = Secret(most=256)
+
+
 class PasswordReset(Input):
     email = Email(required=True)
 
 
-class PasswordResetConfirmation(Input):
-    uid = Secret(most=64)
-    token = Secret(most=256)
+class PasswordResetConfirmation(MailedLink):
     new_password = Secret(most=1024)
 
 

@@ -28,6 +28,7 @@ NAMES = {
     "payout-keyexpiry": "payout_faults",
     "payout-race": "payout_race",
     "soak": "soak",
+    "forget": "forget",
 }
 
 

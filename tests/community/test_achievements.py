@@ -243,7 +243,7 @@ async def test_s44_erasing_a_person_erases_awards_whoever_awards_meanwhile(deps:
         user = await trainee(deps)
         await train(deps, user)
         await asyncio.gather(
-            check(other, user.id), deps.store.users.erase(user, []), list_achievements_or_gone(deps, user)
+            check(other, user.id), deps.store.erasures.begin(user, []), list_achievements_or_gone(deps, user)
         )
         raw = deps.store.database.raw
         assert await raw["awards"].count_documents({"user_id": user.id}) == 0

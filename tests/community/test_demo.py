@@ -33,7 +33,7 @@ async def test_demo_people_can_log_in(own_deps: Deps) -> None:
     with pytest.raises(Crash):
         # The last of the second group joins after as many hashes.
         await fill_if_empty(dataclasses.replace(own_deps, realtime=cast("Any", CrashingHub(30))), say=ignore)
-    pair = await log_in(own_deps, email=group.trainer.email, password=PASSWORD)
+    pair = await log_in(own_deps, email=group.trainer.email, password=PASSWORD, origin="here")
     assert own_deps.tokens.read(pair.access).user_id == group.trainer.id
 
 

@@ -7,9 +7,9 @@ test's own business.
 from collections import defaultdict
 
 from store.database import Document
+from store.erasures import PERSONAL_FIELDS
 from store.records import TRAINER
 from store.store import Store
-from store.users import PERSONAL_FIELDS
 
 BY_SEQ = [("_id", 1)]
 FIRST_TIMES = {"has_posted": 19, "has_commented": 20}

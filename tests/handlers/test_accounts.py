@@ -243,7 +243,7 @@ async def test_reset_is_refused_when_the_link_is_old_or_anothers(
 ) -> None:
     person, other = await groups.trainee(), await groups.trainee()
     await groups.api.post("/api/auth/users/reset_password/", {"email": person.email})
-    uid, token = mailbox.link(await mailbox.letter_to(person.email))
+    uid, token = mailbox.link(await mailbox.letter_to(person.email, subject="Reset"))
     confirm = "/api/auth/users/reset_password_confirm/"
     for said in (
         {"uid": str(other.id)},
@@ -262,7 +262,7 @@ async def test_reset_is_refused_when_the_link_is_old_or_anothers(
 async def test_s11_a_newer_password_ends_older_links(groups: Groups, mailbox: Mailbox) -> None:
     person = await groups.trainee()
     await groups.api.post("/api/auth/users/reset_password/", {"email": person.email})
-    uid, token = mailbox.link(await mailbox.letter_to(person.email))
+    uid, token = mailbox.link(await mailbox.letter_to(person.email, subject="Reset"))
     await person.post(
         "/api/auth/users/set_password/", {"current_password": PASSWORD, "new_password": "new hills at dusk"}
     )

@@ -288,7 +288,7 @@ async def test_s28_no_log_shows_a_token(
     caplog.set_level("DEBUG")
     trainer = await groups.trainer()
     await groups.api.post("/api/auth/users/reset_password/", {"email": trainer.email})
-    _, reset = mailbox.link(await mailbox.letter_to(trainer.email))
+    _, reset = mailbox.link(await mailbox.letter_to(trainer.email, subject="Reset"))
     async with open_feed(base_url, trainer.token) as feed:
         await feed.next()
     async with open_feed(base_url, trainer.token[:-2]) as feed:

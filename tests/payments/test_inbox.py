@@ -228,7 +228,7 @@ async def test_code_is_judged_later_when_the_process_ends_after_a_registration(
     await own_deps.store.ambassadors.add(ambassador.id, referral_code="CODE2345", commission_rate="0.20")
     user = await register(
         own_deps, email="t@example.org", password=PASSWORD, first_name="T", last_name="R", role=TRAINER,
-        timezone="UTC", referral_code="code-2345",
+        timezone="UTC", origin="here", referral_code="code-2345",
     )  # fmt: skip
     await referrals.judge_waiting_codes(own_deps)
     referral = await own_deps.store.referrals.of_trainer(user.id)

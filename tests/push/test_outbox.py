@@ -188,3 +188,15 @@ async def test_worker_lives_on_after_a_failure(failure):
     await outbox.drain(5)
 
     assert letter(4) in mailer.sent
+
+
+async def test_send_tells_whether_the_letter_was_sent():
+    mailer = Mailer([MailRefused("no such mailbox")])
+    outbox = Outbox(mailer)
+    await outbox.start()
+
+    assert not await outbox.send(letter(0))
+    assert await outbox.send(letter(1))
+    await outbox.drain(5)
+    assert not await outbox.send(letter(2))
+    assert mailer.sent == [letter(1)]

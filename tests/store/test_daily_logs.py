@@ -195,7 +195,7 @@ async def test_s44_erasing_a_person_erases_logs_and_summary_whoever_logs_meanwhi
                 except Gone:
                     pass  # erased before
 
-            await asyncio.gather(log(0), log(1), store.users.erase(user, []), log(2))
+            await asyncio.gather(log(0), log(1), store.erasures.begin(user, []), log(2))
             raw = store.database.raw
             assert await raw["daily_logs"].count_documents({"_id.user_id": user.id}) == 0
             person = await raw["users"].find_one({"_id": user.id})

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
@@ -80,6 +81,17 @@ async def test_bytes_are_kept_until_they_are_deleted(media: Media) -> None:
     await media.delete([NAME, "community_posts/unknown.jpg"])
     assert await media.size(NAME) is None
     assert await listed(media) == [OTHER]
+
+
+async def test_file_is_kept_from_where_it_stands(media: Media) -> None:
+    # More than a part of a bucket's upload.
+    content = bytes(range(256)) * 40_000
+    with TemporaryFile() as file:
+        file.write(b"before" + content)
+        file.seek(6)
+        await media.put_file(OTHER, file)
+    assert await media.size(OTHER) == len(content)
+    assert await media.read(OTHER, len(content) - 10, 100) == content[-10:]
 
 
 async def test_listing_tells_size_and_age_and_has_pages(media: Media) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from store.ledger import payable
 from store.money_records import APPROVED
-from store.pages import PageRequest
+from store.pages import Cursor, PageRequest
 from store.store import Store, open_store
 from tests.store.test_indexes import profile
 from tests.support.clock import FakeClock
@@ -42,9 +42,9 @@ async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
             for owner, row in rows
         )  # fmt: skip
         await raw["audit"].insert_many(
-            {"_id": row, "at": now, "user_id": None, "origin": "x", "action": "x", "subject": f"payout:{row // 5}",
-             "details": {}}
-            for _, row in rows
+            {"_id": row, "at": now, "user_id": owner, "origin": "x", "action": f"x.{owner}",
+             "subject": f"payout:{row // 5}", "details": {}}
+            for owner, row in rows
         )  # fmt: skip
         yield opened
         await raw.client.drop_database(raw.name)
@@ -60,6 +60,9 @@ READS = {
     "what a payout pays": lambda s: s.commissions.of_payout(1_100 // 4),
     "movement": lambda s: s.ledger.of_source("commission", "1005"),
     "trail": lambda s: s.audit.about("payout:210"),
+    "trail, all": lambda s: s.audit.page(PageRequest()),
+    "trail, a person's": lambda s: s.audit.page(PageRequest(20, Cursor(1_150)), user_id=OWN),
+    "trail, a deed's": lambda s: s.audit.page(PageRequest(), action="x.1"),
 }
 
 

@@ -12,7 +12,8 @@ from config.deps import Deps
 from payments.gateway import Gateway
 from payments.gateway_door import GatewayDoor
 from payments.stripe_gateway import StripeGateway
-from store.money_records import APPROVED, COMMISSION, Commission, CommissionDraft, Initiator
+from store.audit import Initiator
+from store.money_records import APPROVED, COMMISSION, Commission, CommissionDraft
 from store.records import AMBASSADOR, User
 from tests.support.stripe_double import StripeDouble
 
