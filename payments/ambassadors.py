@@ -127,7 +127,8 @@ async def list_ambassadors(
     deps: Deps, request: PageRequest, *, search: str, is_active: bool | None
 ) -> Page[Standing]:
     """Give a page of ambassadors, newest first: those whose address or name has all words of ``search``."""
-    ids = None if is_active is None else await deps.store.ambassadors.ids(is_active=is_active)
+    # Without a profile somebody of this role is none: then there are no terms, and nothing is earned.
+    ids = await deps.store.ambassadors.ids(is_active=is_active)
     people = await deps.store.users.search(AMBASSADOR, request, words=search, ids=ids)
     found = {each.user.id: each for each in await _standings(deps, people.items)}
     return people.map(lambda user: found[user.id])

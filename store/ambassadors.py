@@ -68,7 +68,8 @@ class Ambassadors:
         )
         return None if document is None else Ambassador.of(document)
 
-    async def ids(self, *, is_active: bool) -> Sequence[int]:
-        """Give the ids of all active, or of all inactive, ambassadors."""
-        found = await self._ambassadors.find({"is_active": is_active}, fields=["_id"])
+    async def ids(self, *, is_active: bool | None) -> Sequence[int]:
+        """Give the ids of all ambassadors, or of the active or the inactive ones."""
+        where: dict[str, object] = {} if is_active is None else {"is_active": is_active}
+        found = await self._ambassadors.find(where, fields=["_id"])
         return [each["_id"] for each in found]

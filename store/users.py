@@ -284,16 +284,12 @@ class Users:
 
         return await self._database.transact_anew(write)
 
-    async def search(
-        self, role: str, request: PageRequest, *, words: str, ids: Sequence[int] | None
-    ) -> Page[User]:
+    async def search(self, role: str, request: PageRequest, *, words: str, ids: Sequence[int]) -> Page[User]:
         """Give a page of the people of a role that few have, newest account first.
 
-        Each of ``words`` is part of the address or a name; with ``ids`` only these are meant.
+        Only these ``ids`` are meant. Each of ``words`` is part of the address or a name.
         """
-        where: dict[str, object] = {"role": role}
-        if ids is not None:
-            where = {"$and": [where, {"_id": {"$in": list(ids)}}]}
+        where: dict[str, object] = {"$and": [{"role": role}, {"_id": {"$in": list(ids)}}]}
         for word in words.split():
             part = {"$regex": re.escape(word), "$options": "i"}
             either = [{name: part} for name in ("email", "first_name", "last_name")]

@@ -172,6 +172,7 @@ async def test_ambassador_without_a_profile_is_not_found(earners: Earners, deps:
     )  # fmt: skip
     assert (await admin.get(f"{AMBASSADORS}{user.id}/")).status == 404
     assert (await admin.delete(f"{AMBASSADORS}{user.id}/")).status == 404
+    assert (await admin.get(f"{AMBASSADORS}?search=bare{admin.id}")).json["results"] == []
 
 
 async def test_ambassadors_are_searched_and_filtered_by_pages(earners: Earners) -> None:
