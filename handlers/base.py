@@ -381,6 +381,12 @@ class NotFoundHandler(ApiHandler, declares=False):
         request_id.set(self.request_id)
         raise NotFound
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Nothing is here, with whatever method or body: Tornado finds fault with those before ``prepare``."""
+        if status_code < 500:
+            status_code, kwargs = 404, {"exc_info": (NotFound, NotFound(), None)}
+        super().write_error(status_code, **kwargs)
+
 
 def etag_of(body: bytes) -> str:
     """A weak tag: the same JSON may go out compressed or not."""
