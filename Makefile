@@ -27,10 +27,12 @@ install: ## Make .venv with all that running and testing need
 test: install ## Run the tests
 	@$(PYTEST) $(ARGS)
 
-check: install ## Format check, lint, types, tests with coverage; changes no file
+check: install ## Format check, lint, types, audits, tests with coverage; changes no file
 	@$(PYTHON) -m ruff format --check --quiet . || { echo 'Not formatted as agreed: run `make fmt`.'; exit 1; }
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m mypy
+	@$(PYTHON) -m bandit --quiet --configfile pyproject.toml --recursive --severity-level medium .
+	@sh .ci/audit
 	@$(PYTEST) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
 
 bench: install ## Run the benchmarks beside their peers (some minutes)

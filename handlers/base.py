@@ -29,7 +29,8 @@ from config.deps import Deps
 from config.log import request_id
 from handlers.client_address import client_behind, subscriber
 from handlers.endpoint import AUTH, UNLIMITED, Answered, Endpoint, declarations, rate_of
-from handlers.errors import MethodNotAllowed, answer_to
+from handlers.errors import MethodNotAllowed, UnknownHost, answer_to
+from handlers.host_header import is_known
 from handlers.json_reader import BadJson, read_json
 from handlers.schemas.fields import Day
 from handlers.validation import loaded_by
@@ -117,10 +118,12 @@ class ApiHandler(RequestHandler):
         self._counted = True
         self.deps.lifecycle.request_started()
         self._allow_origin()
-        method = str(self.request.method)
-        if method == "OPTIONS":
-            return
         declared = self.endpoints.get(self._method)
+        any_host = declared is not None and declared.any_host
+        if not any_host and not is_known(self.request.host, self.deps.settings):
+            raise UnknownHost
+        if self.request.method == "OPTIONS":
+            return
         if declared is None:
             raise HTTPError(405)
         if declared.roles:
@@ -377,6 +380,12 @@ class NotFoundHandler(ApiHandler, declares=False):
     async def prepare(self) -> None:
         request_id.set(self.request_id)
         raise NotFound
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Nothing is here, with whatever method or body: Tornado finds fault with those before ``prepare``."""
+        if status_code < 500:
+            status_code, kwargs = 404, {"exc_info": (NotFound, NotFound(), None)}
+        super().write_error(status_code, **kwargs)
 
 
 def etag_of(body: bytes) -> str:

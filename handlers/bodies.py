@@ -33,6 +33,10 @@ class BoundedApplication(Application):
     """
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        if cast("HTTP1Connection", request_conn).stream.closed():
+            # Tornado goes on with what had come before it closed the connection, and carries out requests that
+            # nobody expects to be (RFC 9112, 9.6). They are passed over.
+            return HTTPMessageDelegate()
         return _Body(self, server_conn, request_conn)
 
     def start_bounded(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -122,16 +126,14 @@ class _Body(HTTPMessageDelegate):
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        connection: HTTPConnection = self._request_conn
         has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-        if has_body or "Upgrade" not in headers:  # a WebSocket takes the connection itself
-            self._request_conn.set_max_body_size(sys.maxsize)
-            # Without a body, too: a handler that takes bodies while they come may answer before there is none.
-            # Who expects to be told to go on has sent nothing yet, and will not once there is an answer.
-            connection = self._connection = _Lingering(
-                self._request_conn, has_body=has_body, waits="Expect" not in headers
-            )
-        self._inner = self._app.start_bounded(self._server_conn, connection)
+        self._request_conn.set_max_body_size(sys.maxsize)
+        # Without a body, too: a handler that takes bodies while they come may answer before there is none, and the
+        # connection would be closed without a word. Who expects to be told to go on has sent nothing of a body yet,
+        # and will not once there is an answer.
+        waits = not (has_body and "Expect" in headers)
+        self._connection = _Lingering(self._request_conn, has_body=has_body, waits=waits)
+        self._inner = self._app.start_bounded(self._server_conn, self._connection)
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

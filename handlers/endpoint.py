@@ -48,6 +48,7 @@ class Endpoint:
     other_media: str | None = None  # as which it answers, too, where that is asked for
     has_page: bool = False  # to a browser it answers HTML
     rate: str | None = None  # the limit it counts for; None: see `rate_of`
+    any_host: bool = False  # for load balancers and monitors, who call this server by its address
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ class TooManyRequests(Exception):
         self.headers = headers
 
 
+class UnknownHost(Exception):
+    """The request is for another server than this, by its ``Host``."""
+
+
 class InvalidCursor(Exception):
     """A cursor that this server did not write."""
 
@@ -73,6 +77,14 @@ STATUS: tuple[tuple[type[domain.DomainError], int], ...] = (
 )
 
 
+# Refusals that say the same whatever it was about: status, detail, code.
+ALWAYS: Mapping[type[BaseException | None], tuple[int, str, str]] = {
+    UnknownHost: (400, "This server does not go by the name in the Host header.", "unknown_host"),
+    InvalidCursor: (404, "Invalid cursor.", "not_found"),
+    KeyReused: (422, "This Idempotency-Key was used for another request.", "idempotency_key_reused"),
+}
+
+
 def problem(
     status: int, detail: str, code: str, headers: Mapping[str, str] | None = None, **more: str
 ) -> Answer:
@@ -83,6 +95,8 @@ def answer_to(error: BaseException | None) -> Answer:
     """Give what the client is told about an error; anything unknown is a 500 without a word about why."""
     if isinstance(error, domain.Invalid):
         return Answer(400, orjson.dumps(error.fields))
+    if (always := ALWAYS.get(type(error))) is not None:
+        return problem(*always)
     if isinstance(error, domain.DomainError):
         return _domain(error)
     if isinstance(error, BadJson):
@@ -92,14 +106,9 @@ def answer_to(error: BaseException | None) -> Answer:
         return problem(405, f'Method "{error.method}" not allowed.', "method_not_allowed", allowed)
     if isinstance(error, TooManyRequests):
         return _throttled(error)
-    if isinstance(error, InvalidCursor):
-        return problem(404, "Invalid cursor.", "not_found")
     if isinstance(error, RangeNotSatisfiable):
         headers = {"Content-Range": f"bytes */{error.size}"}
         return problem(416, "The range is beyond the end.", "range_not_satisfiable", headers)
-    if isinstance(error, KeyReused):
-        detail = "This Idempotency-Key was used for another request."
-        return problem(422, detail, "idempotency_key_reused")
     if isinstance(error, UnderWay):
         detail = "The first request with this Idempotency-Key is still under way."
         return problem(409, detail, "idempotency_key_in_use", {"Retry-After": "1"})

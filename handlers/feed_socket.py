@@ -19,7 +19,8 @@ from community.tokens import ACCESS
 from config.deps import Deps
 from config.log import request_id
 from handlers.base import REQUEST_ID
-from handlers.errors import Answer, MethodNotAllowed, answer_to, problem
+from handlers.errors import Answer, MethodNotAllowed, UnknownHost, answer_to, problem
+from handlers.host_header import is_known
 from handlers.websocket import Refused, StrictWebSocketHandler
 from realtime.close_codes import BAD_TOKEN, GOING_AWAY, NO_GROUP, POLICY, TRY_LATER, retry_after
 from realtime.connection import Connection
@@ -68,6 +69,9 @@ class FeedSocketHandler(StrictWebSocketHandler):
     async def get(self, *args: str, **kwargs: str) -> None:
         """Upgrade, or say in the contract's words why not."""
         headers = self.request.headers
+        if not is_known(self.request.host, self.deps.settings):
+            self._refuse(answer_to(UnknownHost()))
+            return
         upgrades = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
         if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in upgrades:
             self._refuse(problem(400, "Connect here with a WebSocket.", "upgrade_required"))

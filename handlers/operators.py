@@ -19,6 +19,7 @@ class HealthHandler(ApiHandler):
             tag=TAG,
             answers={200: schemas.Health()},
             rate=UNLIMITED,
+            any_host=True,
         )
     )
     async def get(self) -> None:
@@ -37,6 +38,7 @@ class ReadyHandler(ApiHandler):
             tag=TAG,
             answers={200: schemas.Readiness(), 503: schemas.Readiness()},
             rate=UNLIMITED,
+            any_host=True,
         )
     )
     async def get(self) -> None:
@@ -66,6 +68,7 @@ class MetricsHandler(ApiHandler):
             errors=(404,),
             media="text/plain",
             rate=UNLIMITED,
+            any_host=True,
         )
     )
     async def get(self) -> None:

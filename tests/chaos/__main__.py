@@ -53,8 +53,9 @@ def main() -> int:
         console.print(listing())
         return HOLDS
     wanted = scenario(given.name)
-    if wanted.needs and not program_path(wanted.needs):
-        print(f"{wanted.needs} is not installed here", file=sys.stderr)
+    missing = [program for program in wanted.needs.split() if not program_path(program)]
+    if missing:
+        print(f"not installed here: {', '.join(missing)}", file=sys.stderr)
         return CANNOT_RUN
     prepare_process()
     return run(wanted, given, console)

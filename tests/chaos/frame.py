@@ -127,5 +127,5 @@ class Scenario:
     counted: str
     full: int
     quick: int
-    # A program that has to be on the machine, and does not come with the project.
+    # Programs that have to be on the machine, and do not come with the project: names with a space between.
     needs: str = ""

@@ -5,75 +5,23 @@ Each case is sent raw through each of them, with a second request hidden in it a
 
 import asyncio
 import contextlib
-import json
 import re
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 
 from tests.conftest import SECRET
-from tests.support.ambiguous_requests import CASES, CHUNKED, PASSED, PASSED_BY_BOTH, request
+from tests.support.ambiguous_requests import CASES, CHUNKED, request
 from tests.support.balancers import BALANCERS, Balancer, HAProxy, Nginx, NotInstalled
 from tests.support.client import Api
+from tests.support.framing import HONEST, Way
 from tests.support.groups import Groups
 from tests.support.http_connection import Address, HttpConnection
-from tests.support.processes import ServerProcess, free_port, processes_in, until
+from tests.support.processes import free_port, processes_in, until
 from tests.support.sockets import open_feed
-
-# Whoever has got no answer for so long gets none: half of an ambiguous request is still awaited.
-SILENCE_SECONDS = 1.0
-STATUS = re.compile(rb"HTTP/1\.[01] (?!100)(\d{3})")
-HONEST = b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
-# What the balancers themselves ask.
-READINESS = frozenset({"GET /readyz", "HEAD /readyz"})
-
-
-@dataclass
-class Way:
-    """A load balancer and the server behind it."""
-
-    balancer: Balancer
-    server: ServerProcess
-
-    def exchange(self, raw: bytes) -> tuple[int, bytes]:
-        """Send this as it is and read until the end, or silence; gives the port it came from, and what came back."""
-        received = b""
-        with closing(socket.create_connection(self.balancer.address)) as client:
-            client.settimeout(SILENCE_SECONDS)
-            client.sendall(raw)
-            port = client.getsockname()[1]
-            with contextlib.suppress(TimeoutError, ConnectionResetError):
-                while chunk := client.recv(65536):
-                    received += chunk
-        return port, received
-
-    def logged(self, port: int) -> list[str]:
-        """The lines of the balancer's log about requests from this port."""
-        return [line for line in self.balancer.log.splitlines() if line.startswith(f"127.0.0.1:{port} ")]
-
-    def strangers(self) -> list[str]:
-        """The requests that the server answered and the balancer did not send, or not so."""
-        sent = self.balancer.requests
-        return [
-            f"{identity}: {asked}"
-            for identity, asked in self.answered().items()
-            if sent.get(identity) != asked and asked not in READINESS
-        ]
-
-    def answered(self) -> dict[str, str]:
-        """The method and path of each request that the server answered, by its id."""
-        lines = [json.loads(line) for line in self.server.log.splitlines()]
-        return {
-            line["request_id"]: line["message"].rsplit(" ", 3)[0]
-            for line in lines
-            if line["logger"] == "cohort.access"
-        }
 
 
 @pytest.fixture(scope="module")
@@ -138,17 +86,7 @@ def behind(kind: type[Balancer], folder: Path, servers: Sequence[Address]) -> It
 
 @pytest.mark.parametrize("case", CASES)
 async def test_s30_request_is_read_in_one_way_when_it_could_be_in_two(way: Way, case: str) -> None:
-    port, received = await asyncio.to_thread(way.exchange, CASES[case] + HONEST)
-    answers = [int(status) for status in STATUS.findall(received)]
-    await until(lambda: len(way.logged(port)) >= len(answers), 10, "a line of the log for each answer")
-    await until(lambda: not way.strangers(), 10, f"a line of the balancer's log for {way.strangers()}")
-    assert "GET /metrics" not in way.answered().values()
-    if case not in PASSED_BY_BOTH | PASSED[way.balancer.name]:
-        assert len(answers) == 1, answers
-        assert answers[0] >= 400
-        assert not [line for line in way.logged(port) if any(i in line for i in way.answered())]
-    _, after = await asyncio.to_thread(way.exchange, HONEST)
-    assert STATUS.findall(after) == [b"200"], "the next one got the answer to something else"
+    assert await way.wrong_with(case) == []
 
 
 FIGURES = (

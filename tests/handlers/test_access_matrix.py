@@ -3,18 +3,21 @@
 import secrets
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from community.accounts import new_epoch
 from config.deps import Deps
 from handlers.routes import ROUTES
 from payments.ambassadors import new_code
+from realtime.close_codes import BAD_TOKEN, NO_GROUP
 from tests.support.groups import PASSWORD, Groups, Person
 from tests.support.pictures import FORM_HEADERS, File, encoded, form, picture
+from tests.support.sockets import open_feed
 
 NOBODY, ADMIN, AMBASSADOR = "nobody", "admin", "ambassador"
 TRAINER, TRAINEE = "trainer", "trainee"
 OTHER_TRAINER, OTHER_TRAINEE, ALONE = "other trainer", "other trainee", "alone"
-REMOVED, ERASED, LOGGED_OUT = "removed", "erased", "logged out"
+REMOVED, ERASED, LOGGED_OUT, DEACTIVATED = "removed", "erased", "logged out", "deactivated"
 EVERYBODY = {
     NOBODY,
     ADMIN,
@@ -27,8 +30,11 @@ EVERYBODY = {
     REMOVED,
     ERASED,
     LOGGED_OUT,
+    DEACTIVATED,
 }
-USERS = EVERYBODY - {NOBODY, ERASED, LOGGED_OUT}
+# Whose log-in has ended, each in another way.
+ENDED = {ERASED, LOGGED_OUT, DEACTIVATED}
+USERS = EVERYBODY - {NOBODY, *ENDED}
 TRAINERS = {TRAINER, OTHER_TRAINER}
 TRAINEES = {TRAINEE, OTHER_TRAINEE, ALONE, REMOVED}
 GROUPED = TRAINERS | TRAINEES
@@ -127,17 +133,14 @@ BODIES: dict[str, dict[str, str]] = {
 }
 
 
-# Routes below these leave everybody what they are, so that the same people may ask for all of them.
-GENTLE = ("/api/community/feed/", "/api/trainer/invites/", "/api/schema/", "/api/docs/")
+# Nothing that is sent here changes what anybody is, so the same people may ask for many routes.
+ROUTES_A_TEST = 7
 
 
-def asked_together() -> list[tuple[str, ...]]:
-    """Give every route once: those below the same gentle one together, each of the others alone."""
-    found: dict[str, list[str]] = {}
-    for route in sorted({template for _, template in MATRIX}):
-        key = next((start for start in GENTLE if route.startswith(start)), route)
-        found.setdefault(key, []).append(route)
-    return [tuple(routes) for routes in found.values()]
+def asked_together() -> list[list[str]]:
+    """Give every route once, some at a time."""
+    routes = sorted({template for _, template in MATRIX})
+    return [routes[begin : begin + ROUTES_A_TEST] for begin in range(0, len(routes), ROUTES_A_TEST)]
 
 
 def test_s2_matrix_has_a_row_for_every_route() -> None:
@@ -159,7 +162,8 @@ async def special(groups: Groups, deps: Deps, role: str) -> Person:
 async def callers(groups: Groups, deps: Deps) -> dict[str, Person | None]:
     trainer, trainee, removed, erased = await groups.group(3)
     other_trainer, other_trainee = await groups.group(1)
-    logged_out = await groups.trainee(trainer)
+    logged_out, deactivated = await groups.trainee(trainer), await groups.trainee(trainer)
+    await deps.store.database.table("users").update({"_id": deactivated.id}, {"$set": {"is_active": False}})
     await logged_out.post("/api/auth/logout/", {"refresh": logged_out.refresh})
     await trainer.delete(f"/api/trainer/trainees/{removed.id}/")
     await erased.delete("/api/auth/users/me/", {"current_password": PASSWORD})
@@ -175,6 +179,7 @@ async def callers(groups: Groups, deps: Deps) -> dict[str, Person | None]:
         REMOVED: removed,
         ERASED: erased,
         LOGGED_OUT: logged_out,
+        DEACTIVATED: deactivated,
     }
 
 
@@ -203,7 +208,7 @@ async def path_of(route: str, trainer: Person, groups: Groups) -> str:
 
 @pytest.mark.parametrize("routes", asked_together(), ids=lambda routes: routes[0])
 async def test_s2_route_lets_in_exactly_whom_the_matrix_says(
-    groups: Groups, deps: Deps, routes: tuple[str, ...]
+    groups: Groups, deps: Deps, routes: list[str]
 ) -> None:
     people = await callers(groups, deps)
     trainer = people[TRAINER]
@@ -225,5 +230,20 @@ async def test_s2_route_lets_in_exactly_whom_the_matrix_says(
                 answer.status,
                 answer.body,
             )
-            if person is None or name in {ERASED, LOGGED_OUT}:
+            if person is None or name in ENDED:
                 assert public or answer.status == 401, (method, route, name, answer.status)
+
+
+async def test_s2_socket_lets_in_exactly_the_members_of_groups(
+    groups: Groups, deps: Deps, base_url: str
+) -> None:
+    met: dict[str, object] = {}
+    for name, person in (await callers(groups, deps)).items():
+        async with open_feed(base_url, person.token if person else None) as feed:
+            try:
+                met[name] = (await feed.next())["type"]
+            except ConnectionClosed as end:
+                met[name] = end.rcvd.code if end.rcvd else None
+    members = dict.fromkeys((TRAINER, TRAINEE, OTHER_TRAINER, OTHER_TRAINEE), "connected")
+    without_group = dict.fromkeys((ADMIN, AMBASSADOR, ALONE, REMOVED), NO_GROUP)
+    assert met == {**members, **without_group, **dict.fromkeys((NOBODY, *ENDED), BAD_TOKEN)}

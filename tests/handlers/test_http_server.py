@@ -16,7 +16,9 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
+from handlers.bodies import BoundedApplication
 from handlers.http_server import ACCEPTED_A_TURN, PunctualServer
+from tests.support.serving import serving
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (
@@ -210,3 +212,32 @@ def test_tornado_still_takes_its_one_limit_for_both() -> None:
     """If it ever tells a first head from an idle connection, this server has nothing left to do."""
     server = HTTPServer(Application(), idle_connection_timeout=75)
     assert server.conn_params.header_timeout == 75
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /last HTTP/1.0\r\n\r\n",
+        b"POST /last HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+async def test_s30_nothing_is_carried_out_behind_the_last_request_of_a_connection(last: bytes) -> None:
+    served = []
+
+    class Noted(RequestHandler):
+        def get(self) -> None:
+            served.append(self.request.path)
+
+        post = get
+
+    async def all_of(port: int, sent: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        assert (await asyncio.wait_for(reader.read(), 10)).count(b"HTTP/1.1 200") == 1
+        writer.close()
+
+    async with serving(BoundedApplication([("/.*", Noted)])) as (_, port):
+        await all_of(port, last + b"POST /hidden HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        await all_of(port, last)
+    assert served == ["/last", "/last"]

@@ -1,6 +1,7 @@
 """What every endpoint shares: strict JSON, methods, headers, CORS, errors, health, the published contract."""
 
 import logging
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -214,3 +215,31 @@ def test_declaration_is_kept_on_the_method() -> None:
 
 def test_settings_of_the_tests_are_read_from_nowhere_else(tmp_path) -> None:
     assert load_settings({"JWT_SECRET": SECRET, "DATA_DIR": str(tmp_path)}).environment == "development"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {}),
+        ("BREW", {}),
+        ("get", {}),
+        ("POST", {"Content-Type": "multipart/form-data"}),
+        ("DELETE", {}),
+    ],
+)
+async def test_s35_nothing_is_found_with_whatever_method_or_body(
+    api: Api, method: str, headers: dict[str, str]
+) -> None:
+    answer = await api.send(method, "/api/no/such/path/", raw=b"--\r\n", headers=headers)
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Upgrade": "h2c"}, {"Upgrade": "websocket"}])
+async def test_connection_is_used_again_when_a_request_without_a_body_was_refused(
+    http_server: tuple[HTTPServer, int], headers: dict[str, str]
+) -> None:
+    with closing(HttpConnection(("127.0.0.1", http_server[1]))) as connection:
+        for _ in range(3):
+            answer = await connection.send("GET", "/api/community/feed/", headers=headers)
+            assert answer.status == 401
+            assert answer.headers.get("connection") != "close"

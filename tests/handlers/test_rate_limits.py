@@ -14,7 +14,6 @@ import pytest
 from redis import Redis
 from tornado.httpclient import AsyncHTTPClient
 
-from community.passwords import Hashing
 from config.deps import Deps
 from config.settings import Settings
 from config.values import Rate
@@ -27,6 +26,7 @@ from server import open_deps
 from tests.support.client import Answer, Api
 from tests.support.clock import FakeClock
 from tests.support.groups import PASSWORD, Groups, Person
+from tests.support.hashing import Watched
 from tests.support.redis_server import RedisServer
 from tests.support.serving import serving
 
@@ -35,18 +35,6 @@ LOG_IN = "/api/auth/jwt/create/"
 MINUTE = 60
 # What Redis has for an answer: longer than a machine that runs many tests at once may hold a loop up.
 PATIENCE_SECONDS = 3.0
-
-
-class Watched(Hashing):
-    """Hashes that cost a thousandth, and are counted."""
-
-    def __init__(self) -> None:
-        super().__init__(memory_kib=16)
-        self.verified = 0
-
-    async def verify(self, encoded: str | None, password: str) -> bool:
-        self.verified += 1
-        return await super().verify(encoded, password)
 
 
 @pytest.fixture

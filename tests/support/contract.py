@@ -61,6 +61,7 @@ class Contract:
     """One document, with each answer's schema compiled at its first use."""
 
     def __init__(self, document: Json) -> None:
+        self.document = document
         self._components = document["components"]
         self._paths = document["paths"]
         self._patterns = [(re.compile(_pattern(template)), template) for template in self._paths]
@@ -71,7 +72,8 @@ class Contract:
         """Raise `AssertionError`, naming method, template, status and place, where an answer is off the contract.
 
         `path` may have a query, and an origin before it. What the document does not describe must be a 404, and a
-        method it does not describe a 405 (OPTIONS: 204). `seen` collects what was checked.
+        method it does not describe a 405 (OPTIONS: 204; HEAD is GET without the body). `seen` collects what was
+        checked.
         """
         path = urlsplit(path).path
         template = self.template_of(path)
@@ -81,7 +83,7 @@ class Contract:
             answer.require(status == 404, "the document has no such path")
             self._check(answer, self._components["responses"]["NotFound"])
             return
-        operation = self._paths[template].get(method.lower())
+        operation = self._paths[template].get("get" if method == "HEAD" else method.lower())
         if operation is None:
             self._check_other_method(answer)
             return

@@ -70,7 +70,7 @@ class HttpConnection:
             async with asyncio.timeout(timeout_seconds):
                 reader, writer = self._streams or await self._connect()
                 writer.write(request_bytes(method, path, headers or {}, body))
-                answer = await _read_answer(reader)
+                answer = await _read_answer(reader, has_body=method != "HEAD")
         except (OSError, EOFError, ValueError, KeyError) as error:  # A time-out is an OSError.
             self.close()
             raise NoAnswer(f"{method} {path}: {error!r}") from error
@@ -93,11 +93,11 @@ class HttpConnection:
         return self._streams
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> HttpAnswer:
+async def _read_answer(reader: asyncio.StreamReader, *, has_body: bool = True) -> HttpAnswer:
     head = (await reader.readuntil(HEAD_END)).decode("latin-1")
     lines = head[: -len(HEAD_END)].split("\r\n")
     status = int(lines[0].split(" ", 2)[1])
     pairs = (line.partition(":") for line in lines[1:])
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    length = 0 if status in BODILESS else int(headers["content-length"])
+    length = int(headers["content-length"]) if has_body and status not in BODILESS else 0
     return HttpAnswer(status, headers, await reader.readexactly(length) if length else b"")

@@ -1,0 +1,163 @@
+"""Requests with two readings, and hundreds of clients who are slow on purpose: straight, and through both balancers.
+What each balancer may let through is in `tests.support.ambiguous_requests`; here nobody else may notice any of it.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Self
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.frame import Options, Report, Scenario
+from tests.chaos.load import FEED
+from tests.chaos.phones import percentile
+from tests.support.ambiguous_requests import CASES, CHUNKED, request
+from tests.support.balancers import BALANCERS
+from tests.support.framing import Way, wrong_straight
+from tests.support.http_connection import Address, HttpConnection, NoAnswer
+from tests.support.population import Member
+
+# Access lines say which requests a server was asked.
+SETTINGS = {"LOG_LEVEL": "INFO"}
+SLOW = (
+    request(b"X-Never: " + b"ends" * 50, body=b"")[:-2],
+    request(b"Content-Length: 500", body=b'{"a": "' + b"b" * 400),
+    request(CHUNKED, body=b"3\r\n{" + b"1\r\n \r\n" * 100),
+)
+# Of what they send, one a second: fast enough to be there still, slow enough to be no request.
+PIECE_BYTES, PIECE_SECONDS = 4, 1.0
+# Others ask at this rate over so many connections.
+RATE, CONNECTIONS = 50, 8
+
+Judge = Callable[[str], Awaitable[list[str]]]
+
+
+class SlowClients:
+    """Clients who send a request bit by bit, and come back when they are cut off."""
+
+    def __init__(self, address: Address, count: int, seed: int) -> None:
+        self._address = address
+        self._chance = random.Random(seed)
+        self._count = count
+        self._tasks: list[asyncio.Task[None]] = []
+        self.connected = 0
+        self.most = 0
+        self.cut_off = 0
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._dribble()) for _ in range(self._count)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _dribble(self) -> None:
+        await asyncio.sleep(self._chance.uniform(0, PIECE_SECONDS))
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection(*self._address)
+                self.connected += 1
+                self.most = max(self.most, self.connected)
+                try:
+                    await self._send(writer, self._chance.choice(SLOW))
+                    # Silent from here on.
+                    await reader.read()
+                finally:
+                    self.connected -= 1
+                    writer.close()
+            self.cut_off += 1
+
+    async def _send(self, writer: asyncio.StreamWriter, what: bytes) -> None:
+        for begin in range(0, len(what), PIECE_BYTES):
+            writer.write(what[begin : begin + PIECE_BYTES])
+            await writer.drain()
+            await asyncio.sleep(PIECE_SECONDS)
+
+
+async def seconds_of_others(
+    address: Address, member: Member, seconds: float
+) -> tuple[list[float], list[str]]:
+    """How long honest requests take, at a steady rate, and what went wrong with any."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    took: list[float] = []
+    wrong: list[str] = []
+    headers = member.headers()
+
+    async def ask(first: float) -> None:
+        connection = HttpConnection(address)
+        due = clock() + first
+        while due < until:
+            await asyncio.sleep(max(0.0, due - clock()))
+            began = clock()
+            try:
+                answer = await connection.send("GET", FEED, headers=headers)
+                took.append(clock() - began)
+                wrong.extend([f"HTTP {answer.status}"] if answer.status != 200 else [])
+            except NoAnswer as error:
+                wrong.append(str(error))
+            due += CONNECTIONS / RATE
+        connection.close()
+
+    await asyncio.gather(*(ask(number / RATE) for number in range(CONNECTIONS)))
+    return took, wrong
+
+
+async def judge_slow(name: str, address: Address, member: Member, options: Options, report: Report) -> None:
+    """Others' answers without and with slow clients."""
+    await seconds_of_others(address, member, options.pick(2, 0.5))  # what is first is slow
+    calm, wrong = await seconds_of_others(address, member, options.pick(12, 1))
+    async with SlowClients(address, options.n, options.seed) as slow:
+        await asyncio.sleep(options.pick(2 * PIECE_SECONDS, 0.5))
+        meanwhile, more = await seconds_of_others(address, member, options.pick(15, 1))
+    report.add(f"{name}: slow clients at a time", slow.most, least=options.n * 0.9)
+    report.add(f"{name}: that were cut off", slow.cut_off, least=options.pick(1, 0))
+    before, after = percentile(calm, 99) * 1e3, percentile(meanwhile, 99) * 1e3
+    report.add(f"{name}: others' p99, calm", before, "ms")
+    report.add(f"{name}: others' p99, with them", after, "ms")
+    report.add(f"{name}: ratio", after / before, "x", most=1.2, timed=True)
+    report.none_of(f"{name}: others who were not served", wrong + more)
+
+
+async def run(options: Options, report: Report) -> None:
+    cases = options.random.sample(list(CASES), 5) if options.quick else list(CASES)
+    # A server for each way: what comes to it late is then nobody else's.
+    async with (
+        Cluster(options, instances=1 + len(BALANCERS), pinned=True, settings=SETTINGS) as cluster,
+        AsyncExitStack() as stack,
+    ):
+        member = (await cluster.group("others", trainees=1)).trainees[0]
+        straight, *behind = cluster.instances
+        ways: dict[str, tuple[Address, Judge]] = {
+            "straight": (straight.address, partial(wrong_straight, straight.process, straight.address))
+        }
+        for kind, server in zip(BALANCERS, behind, strict=True):
+            balancer = kind(cluster.folder / kind.program, [server.address, server.address])
+            way = Way(await stack.enter_async_context(balancer), server.process)
+            ways[kind.program] = (balancer.address, way.wrong_with)
+        for name, (_, judge) in ways.items():
+            options.say(f"{name}: {len(cases)} framings")
+            wrong = [f"{case}: {each}" for case in cases for each in await judge(case)]
+            report.none_of(f"{name}: of {len(cases)} framings, read in two ways", wrong)
+        for name, (address, _) in ways.items():
+            options.say(f"{name}: {options.n} slow clients")
+            await judge_slow(name, address, member, options, report)
+        report.none_of("errors in the servers' logs", cluster.errors())
+
+
+SCENARIOS = (
+    Scenario(
+        "http-framing",
+        "Requests with two readings, and slow clients, straight and through both balancers.",
+        run,
+        counted="slow clients at a time",
+        full=500,
+        quick=20,
+        needs="haproxy nginx",
+    ),
+)
