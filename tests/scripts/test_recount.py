@@ -18,7 +18,7 @@ Documents = dict[str, Any]
 
 @pytest.fixture
 def demo_uri(own_mongo_uri: str, tmp_path: Path) -> str:
-    asyncio.run(begin_demo(own_mongo_uri, tmp_path, events=60))
+    asyncio.run(begin_demo(own_mongo_uri, tmp_path, events=90))
     return own_mongo_uri
 
 
