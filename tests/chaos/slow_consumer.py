@@ -38,8 +38,9 @@ LOOK_SECONDS = 0.2
 # What can be written is measured for so long, which warms the server up, too; this part of it is the load.
 CAPACITY_SECONDS = 5.0
 SHARE = 0.2
-# How long the healthy phones are watched, with and without the others, once the load's connections are open.
-OPENING_SECONDS, WATCH_SECONDS = 1.0, 20.0
+# How long the healthy phones are watched, with and without the others, once the load's connections are open. In turns:
+# one write that waits 0.3 s for the disk is all of a p99 of 20 s, on whichever side it falls.
+OPENING_SECONDS, WATCH_SECONDS, TURNS = 1.0, 20.0, 3
 MIB = 1 << 20
 DROPPED, CONNECTIONS = "cohort_slow_consumers_dropped_total", "cohort_connections"
 
@@ -62,9 +63,9 @@ class Phase:
         """How much of its core the server used, in percent."""
         return 100 * self.cpu_seconds / (self.span[1] - self.span[0])
 
-    def p99(self, crowd: Crowd) -> float:
-        """From a request to the healthy phones, in seconds."""
-        return percentile(lateness(crowd.rooms, self.ledger.sent, *self.span), 99)
+    def lateness(self, crowd: Crowd) -> list[float]:
+        """From a request to each of the healthy phones, in seconds."""
+        return lateness(crowd.rooms, self.ledger.sent, *self.span)
 
 
 async def run(options: Options, report: Report) -> None:
@@ -86,35 +87,44 @@ async def run(options: Options, report: Report) -> None:
             def load() -> Load:
                 return Load(cluster.instances, makers, rate=rate, seed=options.seed)
 
-            calm = await watch(server, load(), rooms * healthy, seconds)
             start_bytes = server.memory_bytes
-            # They come while nothing is written: a crowd that comes is trouble of another kind.
-            stalled = [await stall(server, member) for group in groups for member in group.trainees[healthy:]]
-            await connected(server, rooms * healthy + len(stalled))
-            options.say(f"{len(stalled)} phones do not read")
-            trouble = await watch(server, load(), rooms * healthy, seconds)
+            calm: list[Phase] = []
+            trouble: list[Phase] = []
+            for _ in range(int(options.pick(TURNS, 1))):
+                calm.append(await watch(server, load(), rooms * healthy, seconds))
+                # They come while nothing is written: a crowd that comes is trouble of another kind.
+                stalled = [
+                    await stall(server, member) for group in groups for member in group.trainees[healthy:]
+                ]
+                await connected(server, rooms * healthy + len(stalled))
+                options.say(f"{len(stalled)} phones do not read")
+                trouble.append(await watch(server, load(), rooms * healthy, seconds))
+                for phone in stalled:
+                    phone.close()
             dropped = (await server.metrics())[DROPPED]
-            for phone in stalled:
-                phone.close()
             await crowd.all_at(await cluster.truth(), LIMIT_SECONDS)
-        facts = len(calm.ledger.acknowledged) + len(trouble.ledger.acknowledged)
+        phases = [*calm, *trouble]
+        written = [each.ledger.rate(*each.span) for each in trouble]
+        facts = sum(len(each.ledger.acknowledged) for each in phases)
         report.add("facts of 4 KiB acknowledged", facts, least=1)
         report.add("facts a second that can be written", most)
-        report.add("facts a second", trouble.ledger.rate(*trouble.span), least=0.9 * rate, timed=True)
-        report.exactly("dropped as too slow", dropped, len(stalled))
-        report.add("all dropped after", trouble.dropped_seconds, "s", most=15, timed=True)
+        report.add("facts a second", min(written), least=0.9 * rate, timed=True)
+        report.exactly("dropped as too slow", dropped, len(stalled) * len(trouble))
+        longest = max(each.dropped_seconds for each in trouble)
+        report.add("all dropped after", longest, "s", most=15, timed=True)
         report.add("memory at the start", start_bytes / MIB, "MiB")
-        added = (trouble.peak_bytes - start_bytes) / MIB
+        added = (max(each.peak_bytes for each in trouble) - start_bytes) / MIB
         report.add("memory added at most", added, "MiB", most=300, timed=True)
-        for name, phase in (("normally", calm), ("meanwhile", trouble)):
-            report.add(f"from request to healthy phones, p99 {name}", phase.p99(crowd) * 1e3, "ms")
-            report.add(f"the server's core, {name}", phase.busy, "%")
-        ratio = trouble.p99(crowd) / calm.p99(crowd)
-        report.add("p99 meanwhile : normally", ratio, "x", most=1.2, timed=True)
+        p99 = {}
+        for name, some in (("normally", calm), ("meanwhile", trouble)):
+            p99[name] = percentile([late for each in some for late in each.lateness(crowd)], 99)
+            report.add(f"from request to healthy phones, p99 {name}", p99[name] * 1e3, "ms")
+            report.add(f"the server's core, {name}", max(each.busy for each in some), "%")
+        report.add("p99 meanwhile : normally", p99["meanwhile"] / p99["normally"], "x", most=1.2, timed=True)
         report.exactly("healthy phones lost", crowd.tally.reconnects, 0)
         report.none_of("missed by healthy phones", crowd.behind(await cluster.truth()) + crowd.tally.holes)
         report.none_of("double", crowd.tally.doubled)
-        report.none_of("REST errors", calm.ledger.errors() + trouble.ledger.errors())
+        report.none_of("REST errors", [error for each in phases for error in each.ledger.errors()])
         report.none_of("errors in the server's log", cluster.errors())
 
 
