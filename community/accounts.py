@@ -162,14 +162,17 @@ async def request_reset(deps: Deps, *, email: str, public_url: str) -> None:
         digest=digest(token), user_id=user.id if user else 0, expires_at=deps.clock.now() + RESET_FOR
     )
     if user is not None:
-        deps.push.accept(reset_letter(to=user.email, user=user, token=token, public_url=public_url))
+        link, minutes = reset_link(user, token, public_url), int(RESET_FOR.total_seconds() // 60)
+        deps.push.accept(
+            letters.password_reset(
+                to=user.email, first_name=user.first_name, link=link, valid_minutes=minutes
+            )
+        )
 
 
-def reset_letter(*, to: str, user: User, token: str, public_url: str) -> letters.Letter:
-    """Give the letter with a link to set a new password."""
-    link = f"{public_url}/password/reset/confirm?uid={user.id}&token={token}"
-    minutes = int(RESET_FOR.total_seconds() // 60)
-    return letters.password_reset(to=to, first_name=user.first_name, link=link, valid_minutes=minutes)
+def reset_link(user: User, token: str, public_url: str) -> str:
+    """Give the address of the page where a new password is set."""
+    return f"{public_url}/password/reset/confirm?uid={user.id}&token={token}"
 
 
 def user_id_of(uid: str) -> int:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from community.accounts import BAD_LINK, RESET_FOR, TAKEN, confirm_password, reset_letter, user_id_of
+from community.accounts import BAD_LINK, RESET_FOR, TAKEN, confirm_password, reset_link, user_id_of
 from community.actor import Actor
 from community.controls import author_changed, carry_out, session_closed
 from community.errors import Invalid
@@ -137,7 +137,10 @@ async def keep_address(deps: Deps, *, uid: str, token: str, origin: str, public_
     carry_out(deps, written)
     user = await deps.store.users.get(user_id)
     if user is not None:
-        deps.push.accept(reset_letter(to=email, user=user, token=reset_token, public_url=public_url))
+        link, minutes = reset_link(user, reset_token, public_url), int(RESET_FOR.total_seconds() // 60)
+        deps.push.accept(
+            letters.address_kept(to=email, first_name=user.first_name, link=link, valid_minutes=minutes)
+        )
 
 
 def _draft(deps: Deps, token: str, email: str, good_for: timedelta) -> EmailLinkDraft:

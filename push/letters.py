@@ -59,6 +59,20 @@ def password_reset(*, to: str, first_name: str, link: str, valid_minutes: int) -
     )
 
 
+def address_kept(*, to: str, first_name: str, link: str, valid_minutes: int) -> Letter:
+    """Give the letter that follows the taking back of an address: the account is locked until the link is used."""
+    return _letter(
+        to,
+        "Your Cohort account is yours again",
+        [
+            _greeting(first_name),
+            "this is your account's address again. All log-ins have ended, and no password works any more.",
+            _Link("Choose a new password", link),
+            f"The link works once, for {valid_minutes} minutes. After that, ask for another one where you log in.",
+        ],
+    )
+
+
 def verify_email(*, to: str, first_name: str, link: str, valid_days: int) -> Letter:
     """Give the letter with the one-time link that proves who reads the address; nothing depends on it being used."""
     return _letter(

@@ -54,11 +54,12 @@ def due(rows: Sequence[DueRow]) -> Table:
     table = Table(caption=f"{amount_text(sum(each.cents for each in rows))} in all")
     table.add_column("ambassador", justify="right", no_wrap=True)
     table.add_column("name")
-    table.add_column("e-mail")
+    table.add_column("e-mail", overflow="fold")
     table.add_column("amount", justify="right", style="bold", no_wrap=True)
     table.add_column("entries", justify="right")
     table.add_column("account")
-    table.add_column("open payout", justify="right")
+    # Typed by people: an id that is cut is no id.
+    table.add_column("open payout", justify="right", no_wrap=True)
     for each in rows:
         table.add_row(
             str(each.ambassador_id), each.name, each.email, amount_text(each.cents), str(each.commissions),
@@ -72,8 +73,8 @@ def results(rows: Sequence[ResultRow]) -> Table:
     table.add_column("ambassador", justify="right", no_wrap=True)
     table.add_column("amount", justify="right", no_wrap=True)
     table.add_column("outcome")
-    table.add_column("payout", justify="right")
-    table.add_column("transfer")
+    table.add_column("payout", justify="right", no_wrap=True)
+    table.add_column("transfer", overflow="fold")
     for each in rows:
         colour = "green" if each.is_paid else "yellow" if each.outcome == "pending" else "red"
         table.add_row(
@@ -86,10 +87,10 @@ def results(rows: Sequence[ResultRow]) -> Table:
 def payouts(rows: Sequence[Payout]) -> Table:
     table = Table(caption=many(len(rows), "payout"))
     table.add_column("payout", justify="right", no_wrap=True)
-    table.add_column("ambassador", justify="right")
+    table.add_column("ambassador", justify="right", no_wrap=True)
     table.add_column("amount", justify="right", no_wrap=True)
     table.add_column("state")
-    table.add_column("transfer")
+    table.add_column("transfer", overflow="fold")
     table.add_column("remark")
     for each in rows[:SHOWN]:
         table.add_row(

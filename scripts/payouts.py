@@ -35,11 +35,13 @@ from scripts.session import (
     with_json,
 )
 from store.audit import Initiator
+from store.ids import MAX_ID
 from store.money_records import ConnectAccount, Payout
 from store.payouts import payout_subject
 from store.records import AMBASSADOR
 
 T = TypeVar("T")
+Id = click.IntRange(1, MAX_ID)
 INTERRUPTED = (
     "Interrupted. What was begun is settled by the server within minutes, or by `payouts reconcile`."
 )
@@ -50,17 +52,25 @@ class Due:
     """What an ambassador can be paid now, and whether they can be."""
 
     ambassador_id: int
-    email: str
-    name: str
-    cents: int
-    commissions: int
-    account: str
-    open_payout_id: int | None
+    email: str = ""
+    name: str = ""
+    cents: int = 0
+    commissions: int = 0
+    account: str = ""
+    open_payout_id: int | None = None
+
+    @property
+    def hindrance(self) -> str:
+        """Why they cannot be paid now, or "", as far as is known here; Stripe is asked when it is their turn."""
+        if self.open_payout_id is not None and self.cents <= 0:
+            return "a payout is open"
+        if self.cents <= 0:
+            return "nothing to pay out"
+        return "" if self.account in {"ready", "unchecked"} else f"account: {self.account}"
 
     @property
     def can_be_paid(self) -> bool:
-        """As far as is known here; Stripe is asked when it is their turn."""
-        return self.cents > 0 and self.account in {"ready", "unchecked"}
+        return not self.hindrance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +154,7 @@ def _due_json(due: Due) -> dict[str, object]:
 
 
 @main.command("run", context_settings=CONTEXT)
-@click.argument("ambassador_ids", type=click.IntRange(1), nargs=-1, metavar="[AMBASSADOR_ID]…")
+@click.argument("ambassador_ids", type=Id, nargs=-1, metavar="[AMBASSADOR_ID]…")
 @click.option("--all", "everybody", is_flag=True, help="Everybody who can be paid.")
 @click.option("--dry-run", is_flag=True, help="Show what would be paid, and pay nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -167,18 +177,22 @@ def run_payouts(
     if bool(ambassador_ids) == everybody:
         raise click.UsageError("Name ambassadors, or give --all.")
     console = Console(stderr=True, highlight=False)
-    due, currency = _do(data_dir, lambda deps: _chosen(deps, set(ambassador_ids)))
-    console.print(payout_tables.due(due))
+    chosen, currency = _do(data_dir, lambda deps: _chosen(deps, set(ambassador_ids)))
+    due = [each for each in chosen if each.can_be_paid]
+    # Those who were named and cannot be paid are told, and count as not paid.
+    results = [_not_paid(each) for each in chosen if not each.can_be_paid]
+    console.print(payout_tables.due(chosen))
     said = f"{amount_text(sum(each.cents for each in due))} {currency.upper()}"
     said = f"{said} to {payout_tables.many(len(due), 'ambassador')}"
-    results: list[Result] = []
-    if dry_run or not due:
+    if dry_run:
         console.print(f"Nothing was paid. It would be {said}.")
+    elif not due:
+        console.print("Nothing was paid: there is nobody to pay.")
     else:
         # Asked between two runs, so that nothing is open while somebody thinks; Ctrl-C ends it here at once.
         if not yes and not click.confirm(f"Pay {said}?", err=True):
             fail("Nothing was paid.")
-        results = _do(data_dir, lambda deps: _pay_all(deps, due, console))
+        results += _do(data_dir, lambda deps: _pay_all(deps, due, console))
     if as_json:
         print_json({"dry_run": dry_run, "results": [_result_json(each) for each in results]})
     elif results:
@@ -197,13 +211,26 @@ async def _pay_all(deps: Deps, due: Sequence[Due], console: Console) -> list[Res
 
 
 async def _chosen(deps: Deps, named: set[int]) -> tuple[list[Due], str]:
-    """Those that can be paid and were named, or all, and the currency. Raises ``NotFound`` for a name that is no ambassador's."""
+    """Those that were named, or all that can be paid, and the currency. Raises ``NotFound`` for a name that is nobody's."""
     for ambassador_id in sorted(named):
         user = await deps.store.users.get(ambassador_id)
         if user is None or user.role != AMBASSADOR:
             raise NotFound(f"There is no ambassador {ambassador_id}.")
-    due = [each for each in await _due(deps) if each.can_be_paid]
-    return [each for each in due if not named or each.ambassador_id in named], deps.settings.currency
+    due = {each.ambassador_id: each for each in await _due(deps)}
+    if not named:
+        return [each for each in due.values() if each.can_be_paid], deps.settings.currency
+    chosen = [due.get(each, Due(ambassador_id=each)) for each in sorted(named)]
+    return chosen, deps.settings.currency
+
+
+def _not_paid(due: Due) -> Result:
+    return Result(
+        ambassador_id=due.ambassador_id,
+        cents=due.cents,
+        outcome=due.hindrance,
+        payout_id=due.open_payout_id,
+        transfer_id=None,
+    )
 
 
 async def _pay(deps: Deps, due: Due) -> Result:
@@ -227,7 +254,7 @@ def _result_json(result: Result) -> dict[str, object]:
 
 
 @main.command("reconcile", context_settings=CONTEXT)
-@click.argument("payout_id", type=click.IntRange(1), required=False)
+@click.argument("payout_id", type=Id, required=False)
 @with_data_dir
 @with_json
 def reconcile_payouts(*, payout_id: int | None, data_dir: Path | None, as_json: bool) -> None:
@@ -288,7 +315,7 @@ def audit_payouts(*, with_stripe: bool | None, data_dir: Path | None, as_json: b
 
 
 @main.command("show", context_settings=CONTEXT)
-@click.argument("payout_id", type=click.IntRange(1))
+@click.argument("payout_id", type=Id)
 @with_data_dir
 @with_json
 def show_payout(*, payout_id: int, data_dir: Path | None, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from config.deps import Deps
 from push.gateway import MOST_AT_ONCE, Answer, BadCredentials, Outcome, Push
 from push.notices import Notice
 from scripts.session import CONTEXT, DONE, FAILED, fail, print_json, run, with_data_dir, with_json
+from store.ids import MAX_ID
 from store.records import DeviceToken
 
 NOTICE = Notice(title="Cohort", body="Push notifications work.", data={"type": "test"})
@@ -65,7 +66,7 @@ def main(*, user: str, data_dir: Path | None, as_json: bool) -> None:
 async def _ring(deps: Deps, user: str) -> Outcomes:
     found = (
         await deps.store.users.get(int(user))
-        if user.isascii() and user.isdigit()
+        if user.isascii() and user.isdigit() and int(user) <= MAX_ID
         else await deps.store.users.by_email(user)
     )
     if found is None:

@@ -163,7 +163,7 @@ async def test_old_address_is_kept_when_its_owner_did_not_ask(
         refused = await groups.api.post("/api/auth/jwt/create/", {"email": address, "password": PASSWORD})
         assert refused.status == 401
     assert (await groups.api.post(CONFIRM, confirm)).json == BAD_LINK
-    body = {**await link_to(mailbox, old, "Reset"), "new_password": "new hills at dusk"}
+    body = {**await link_to(mailbox, old, "yours again"), "new_password": "new hills at dusk"}
     assert (await groups.api.post("/api/auth/users/reset_password_confirm/", body)).status == 204
     again = await groups.log_in(old, "new hills at dusk")
     assert (await again.get(ME)).json["email"] == old
@@ -180,10 +180,10 @@ async def test_owner_of_before_wins_when_a_thief_keeps_an_address_too(
     assert (await groups.api.post(UNDO, keep_thiefs)).status == 204
     assert (await groups.api.post(UNDO, await link_to(mailbox, old, "being changed"))).status == 204
     # Younger links are worth nothing any more: not that one's letter to set a password, either.
-    reset = await link_to(mailbox, thiefs, "Reset")
+    reset = await link_to(mailbox, thiefs, "yours again")
     body = {**reset, "new_password": "new hills at dusk"}
     assert (await groups.api.post("/api/auth/users/reset_password_confirm/", body)).status == 400
-    body = {**await link_to(mailbox, old, "Reset"), "new_password": "new hills at dusk"}
+    body = {**await link_to(mailbox, old, "yours again"), "new_password": "new hills at dusk"}
     assert (await groups.api.post("/api/auth/users/reset_password_confirm/", body)).status == 204
     await groups.log_in(old, "new hills at dusk")
 

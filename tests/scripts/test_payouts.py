@@ -112,6 +112,10 @@ def test_failures_are_told_by_name_and_exit_code(terminal: Terminal) -> None:
     accounts = {each["ambassador_id"]: each["account"] for each in terminal.json("list")}
     assert accounts == {declined: "ready", without: "none", lost: "ready"}
     assert "restricted" not in terminal.run("list").stdout
+    # Who was named is told why not.
+    named = terminal.json("run", str(without), "--yes", code=1)["results"]
+    assert [(each["ambassador_id"], each["outcome"]) for each in named] == [(without, "account: none")]
+    assert terminal.run("show", "9" * 26).exit_code == 2
     (settled,) = terminal.json("reconcile")
     assert (settled["ambassador_id"], settled["state"]) == (lost, "COMPLETED")
     assert terminal.run("reconcile").exit_code == 0
@@ -132,6 +136,9 @@ def test_open_payout_stays_open_while_somebody_holds_it(terminal: Terminal) -> N
     assert done.exit_code == 1
     assert "CLAIMED" in done.stdout
     assert terminal.json("list")[0]["open_payout_id"] == payout.id
+    assert str(payout.id) in terminal.run("list").stdout
+    named = terminal.json("run", str(payout.ambassador_id), "--yes", code=1)["results"]
+    assert [(each["payout_id"], each["outcome"]) for each in named] == [(payout.id, "a payout is open")]
 
 
 def test_audit_fails_when_something_is_wrong(terminal: Terminal) -> None:
