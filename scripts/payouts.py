@@ -175,7 +175,7 @@ def run_payouts(
     The exit code is 1 if anybody was not paid for certain.
     """
     if bool(ambassador_ids) == everybody:
-        raise click.UsageError("Name ambassadors, or give --all.")
+        raise click.UsageError("Name ambassadors or give --all, and not both.")
     console = Console(stderr=True, highlight=False)
     chosen, currency = _do(data_dir, lambda deps: _chosen(deps, set(ambassador_ids)))
     due = [each for each in chosen if each.can_be_paid]
