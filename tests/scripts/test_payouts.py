@@ -160,8 +160,8 @@ def test_audit_fails_when_something_is_wrong(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["run"], 2, "Name ambassadors, or give --all."),
-        (["run", "5", "--all"], 2, "Name ambassadors, or give --all."),
+        (["run"], 2, "Name ambassadors or give --all, and not both."),
+        (["run", "5", "--all"], 2, "Name ambassadors or give --all, and not both."),
         (["run", "nobody"], 2, "is not a valid integer"),
         (["run", "5"], 1, "There is no ambassador 5."),
         (["show", "5"], 1, "There is no payout 5."),
