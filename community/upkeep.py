@@ -33,7 +33,8 @@ async def keep_up(deps: Deps) -> None:
         except StoreUnavailable as error:
             log.warning("upkeep: the database did not answer: %s", error)
         else:
-            log.info("upkeep: finished %d erasures, %d checks for achievements", erased, finished)
+            if erased or finished:
+                log.info("upkeep: finished %d erasures, %d checks for achievements", erased, finished)
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - a beat, no secret
         try:
             forgotten = await deps.store.events.forget(kept=KEPT_FACTS, kept_for=KEPT_FOR)

@@ -199,3 +199,11 @@ def processes_in(folder: Path) -> Iterator[Processes]:
         yield processes
     finally:
         processes.clean_up()
+
+
+def script(path: Path, body: str) -> Path:
+    """A program that a shell runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
