@@ -17,6 +17,8 @@ from store.errors import StoreUnavailable
 EVERY_SECONDS = 3600
 # Promised to returning clients: a day, and a thousand facts in any case.
 KEPT_FACTS, KEPT_FOR = 1_000, timedelta(hours=24)
+# Where no instance sends pushes; where one does, they are dropped after 15 minutes.
+NOTICES_KEPT_FOR = timedelta(days=1)
 
 log = logging.getLogger("cohort.upkeep")
 
@@ -38,6 +40,7 @@ async def keep_up(deps: Deps) -> None:
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - a beat, no secret
         try:
             forgotten = await deps.store.events.forget(kept=KEPT_FACTS, kept_for=KEPT_FOR)
+            await deps.store.notices.forget(kept_for=NOTICES_KEPT_FOR)
         except StoreUnavailable as error:
             log.warning("upkeep: the database did not answer: %s", error)
         else:

@@ -12,6 +12,7 @@ from store.controls import Controls
 from store.daily_logs import logs_of
 from store.database import Database, Session
 from store.invites import Invites
+from store.notices import Notices
 from store.records import TRAINER, ControlDraft, ControlRecord, Image, User
 from store.users import NO_GROUP
 
@@ -29,7 +30,14 @@ OWNED = ("sessions", "password_resets", "email_links", "idempotency", "device_to
 
 class Erasures:
     def __init__(
-        self, database: Database, *, invites: Invites, controls: Controls, audit: Audit, clock: Clock
+        self,
+        database: Database,
+        *,
+        invites: Invites,
+        controls: Controls,
+        notices: Notices,
+        audit: Audit,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._invites = invites
@@ -43,7 +51,7 @@ class Erasures:
         self._email_links = database.table("email_links")
         self._idempotency = database.table("idempotency")
         self._daily_logs = database.table("daily_logs")
-        self._notices = database.table("notices")
+        self._notices = notices
         self._announcements = database.table("announcements")
         # Whose address the payment service knows; here it was needed to be asked for the same thing again.
         self._known_to_stripe = [database.table(name) for name in ("billing_customers", "connect_accounts")]
@@ -65,8 +73,7 @@ class Erasures:
             # Answers to whoever made the account: nobody was logged in, or an admin was.
             await self._idempotency.delete_many({"reserved_id": user.id}, session=session)
             await self._daily_logs.delete_many(logs_of(user.id), session=session)
-            for whose in ("recipient_id", "actor_id"):
-                await self._notices.delete_many({whose: user.id}, session=session)
+            await self._notices.erase(user.id, session=session)
             for table in self._known_to_stripe:
                 await table.update({"_id": user.id}, {"$set": {"email": ""}}, session=session)
             if user.role == TRAINER:

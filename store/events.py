@@ -40,14 +40,16 @@ class _Waiting(Generic[T]):
 
 
 class Events:
-    """Rooms (``communities``) and their facts (``events``, whose ``_id`` is the pair of room and number)."""
+    """Rooms (``communities``) and their facts (``events``, whose ``_id`` is the pair of room and number).
+
+    Beside the facts lie notices that phones have yet to be told (``store.notices``): no range of numbers holds one.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
         self._communities = database.table("communities")
         self._events = database.table("events")
-        self._notices = database.table("notices")
         self._heads: dict[int, Community] = {}
         self._waiting: dict[int, list[_Waiting[Any]]] = {}
 
@@ -142,10 +144,10 @@ class Events:
             written.append((found, self._fact(head, seq, draft)))
             if draft.notice is not None:
                 notices.append(dict(draft.notice))
-        if notices:
-            await self._notices.insert_many(notices, session=session)
         try:
-            await self._events.insert_many([_document(fact) for _, fact in written], session=session)
+            await self._events.insert_many(
+                [*(_document(fact) for _, fact in written), *notices], session=session
+            )
         except Duplicate as error:
             raise NumberTaken from error
         counted = await self._communities.update(

@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from store.controls import KEPT_FOR
 from store.database import Document
-from store.notices import KEPT_FOR as NOTICES_KEPT_FOR
+from store.notices import IS_NOTICE
 
 # Partial filters are comparisons, since the planner does not see that an equality implies a `$type`.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,11 +79,8 @@ INDEXES = (
           unique=True),
     Index("users", (("achievements_due", 1),), "whose achievements are to be looked at",
           partial=(("achievements_due", {"$gt": ""}),)),
-    Index("notices", (("lane", 1), ("due_at", 1)), "what phones are to be told next"),
-    Index("notices", (("recipient_id", 1),), "erasing what somebody was to be told"),
-    Index("notices", (("actor_id", 1),), "erasing what was to be told of somebody"),
-    Index("notices", (("at", 1),), "forgetting them where nobody sends",
-          expires_after_seconds=int(NOTICES_KEPT_FOR.total_seconds())),
+    Index("events", (("lane", 1), ("due_at", 1)), "what phones are to be told next",
+          partial=tuple(IS_NOTICE.items())),
     Index("notices_told", (("until", 1),), "forgetting what was told lately", expires_after_seconds=0),
     Index("users", (("role", 1), ("_id", -1)), "admins; ambassadors", partial=(("role", {"$lt": "B"}),)),
     Index("ambassadors", (("referral_code", 1),), "who is meant by a code", unique=True),

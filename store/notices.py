@@ -1,11 +1,12 @@
 """Notices that phones have yet to be told: kept from the transaction of their cause until they are handed over.
 
 Whoever sends one claims it for a while, and writes down what it is about to hand over before it does, so that nothing
-is handed over twice. What a notice says, and how it is sent, is not known here.
+is handed over twice. They lie in the event log's collection, beside the facts: a comment's fact and its notice are one
+statement (docs/decisions/0025-notices-beside-facts.md). What a notice says, and how it is sent, is not known here.
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +19,8 @@ from store.errors import Duplicate
 TO_ONE, TO_MANY = "one", "many"
 # How long a claim holds. A batch takes less than a minute; whoever takes longer has died, or may not write any more.
 CLAIM_FOR = timedelta(minutes=2)
-# Where no instance sends pushes at all, they vanish by themselves.
-KEPT_FOR = timedelta(days=1)
+# What tells them from facts, as the index on them says it, too.
+IS_NOTICE = {"lane": {"$gt": ""}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class PendingNotice:
     @classmethod
     def of(cls, document: Document) -> "PendingNotice":
         return cls(
-            id=document["_id"],
+            id=_name(document["_id"]),
             claim=document["claim"],
             cause=document["cause"],
             cause_id=document["cause_id"],
@@ -83,7 +84,7 @@ class Notices:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._notices = database.table("notices")
+        self._notices = database.table("events")
         self._told = database.table("notices_told")
 
     def document(self, draft: NoticeDraft, *, cause: str, cause_id: int) -> Document:
@@ -93,7 +94,7 @@ class Notices:
         """
         now = self._clock.now()
         return {
-            "_id": f"{cause}:{cause_id}",
+            "_id": {"community_id": draft.community_id, "notice": f"{cause}:{cause_id}"},
             "cause": cause,
             "cause_id": cause_id,
             "lane": TO_MANY if draft.recipient_id is None else TO_ONE,
@@ -153,17 +154,26 @@ class Notices:
         change = {"due_at": self._clock.now() + CLAIM_FOR, **moved}
         written = 0
         for count in set(counts.values()):
-            ids = [each for each in counts if counts[each] == count]
+            ids = _keys(each for each in counts if counts[each] == count)
             where = {"_id": {"$in": ids}, "claim": claim}
             written += await self._notices.update_many(where, {"$set": {**change, "handing": count}})
         if written == len(counts):
             return set(counts)
-        ours = await self._notices.find({"_id": {"$in": list(counts)}, "claim": claim}, fields=["_id"])
-        return {each["_id"] for each in ours}
+        ours = await self._notices.find({"_id": {"$in": _keys(counts)}, "claim": claim}, fields=["_id"])
+        return {_name(each["_id"]) for each in ours}
 
     async def finish(self, claim: str, notice_ids: Collection[str]) -> None:
         """Forget notices of which nothing is left to hand over."""
-        await self._notices.delete_many({"_id": {"$in": list(notice_ids)}, "claim": claim})
+        await self._notices.delete_many({"_id": {"$in": _keys(notice_ids)}, "claim": claim})
+
+    async def forget(self, *, kept_for: timedelta) -> int:
+        """Delete those that nobody has asked for in so long: pushes are not sent at all. Gives how many."""
+        return await self._notices.delete_many({**IS_NOTICE, "due_at": {"$lt": self._clock.now() - kept_for}})
+
+    async def erase(self, user_id: int, *, session: Session) -> None:
+        """Delete what somebody was to be told, and what others were to be told of them."""
+        whose = {"$or": [{"recipient_id": user_id}, {"actor_id": user_id}]}
+        await self._notices.delete_many({**IS_NOTICE, **whose}, session=session)
 
     async def go_on(self, claim: str, notice_id: str) -> None:
         """Give a notice back whose next recipients' turn has come; others that are due come first."""
@@ -184,13 +194,13 @@ class Notices:
         if not notice.walks:
             await self._change(notice.claim, notice.id, again)
             return
-        document = await self._notices.get({"_id": notice.id, "claim": notice.claim})
+        document = await self._notices.get({"_id": _key(notice.id), "claim": notice.claim})
         if document is not None:
             # No other part of the walk has these devices.
-            await self._notices.insert({**document, **again, "_id": f"{notice.id}:{waiting[0]}"})
+            await self._notices.insert({**document, **again, "_id": _key(f"{notice.id}:{waiting[0]}")})
 
     async def _change(self, claim: str, notice_id: str, change: Document) -> None:
-        await self._notices.update({"_id": notice_id, "claim": claim}, {"$set": change})
+        await self._notices.update({"_id": _key(notice_id), "claim": claim}, {"$set": change})
 
     async def tell_once(self, key: str, notice_id: str, seconds: float) -> float:
         """Give 0 where this notice is the one that is told of ``key``, else the seconds until another may be.
@@ -206,3 +216,18 @@ class Notices:
             held = await self._told.get({"_id": key})
             return max(0.001, (held["until"] - now).total_seconds()) if held else seconds
         return 0.0
+
+
+def _name(key: Mapping[str, Any]) -> str:
+    """What a notice is called outside of the database."""
+    return f"{key['community_id'] or ''}:{key['notice']}"
+
+
+def _key(name: str) -> Document:
+    """The ``_id`` of a notice. It begins like that of its room's facts, and comes after all of them: a text, no number."""
+    community_id, _, notice = name.partition(":")
+    return {"community_id": int(community_id) if community_id else None, "notice": notice}
+
+
+def _keys(names: Iterable[str]) -> list[Document]:
+    return [_key(name) for name in names]

@@ -67,14 +67,19 @@ class Store:
         self.email_links = EmailLinks(
             database, users=self.users, controls=self.controls, audit=self.audit, ids=ids, clock=clock
         )
+        self.notices = Notices(database, clock)
         self.erasures = Erasures(
-            database, invites=self.invites, controls=self.controls, audit=self.audit, clock=clock
+            database,
+            invites=self.invites,
+            controls=self.controls,
+            notices=self.notices,
+            audit=self.audit,
+            clock=clock,
         )
         self.exports = Exports(database, self.audit, clock)
         self.own_data = OwnData(database)
         self.password_resets = PasswordResets(database, clock)
         self.device_tokens = DeviceTokens(database, ids, clock)
-        self.notices = Notices(database, clock)
         self.posts = Posts(database, self.events, ids, clock)
         self.daily_logs = DailyLogs(database, self.events, self.posts, clock)
         self.training = Training(database)

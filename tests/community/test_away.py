@@ -8,10 +8,10 @@ import pytest
 from community.achievements import seed
 from config.deps import Deps
 from push.phones import Phones
-from store.notices import PendingNotice
+from store.notices import IS_NOTICE, PendingNotice
 from tests.support.clock import FakeClock
 from tests.support.groups import PASSWORD, Groups, Person
-from tests.support.phones import FakeGateway, counted, phones_of, send_all, with_device
+from tests.support.phones import FakeGateway, counted, left, phones_of, send_all, with_device
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def gateway() -> FakeGateway:
 @pytest.fixture
 async def deps(deps: Deps, gateway: FakeGateway) -> Deps:
     """With phones whose sending is the test's: `send_all`. A first post earns nothing here (each start seeds again)."""
-    await deps.store.database.table("notices").delete_many({})
+    await deps.store.database.table("events").delete_many(dict(IS_NOTICE))
     await deps.store.database.table("achievements").delete_many({})
     return replace(deps, phones=phones_of(deps, gateway))
 
@@ -65,7 +65,7 @@ async def test_reaction_is_told_to_the_author_and_its_removal_is_not(
     assert push.notice.body == "p" * 50
     assert push.notice.data == {"type": "post_reaction", "post_id": str(post["id"])}
     await trainer.react(post["id"])
-    assert await deps.store.database.table("notices").is_empty()
+    assert not await left(deps.store)
 
 
 async def test_nobody_is_told_of_their_own_act(
@@ -76,7 +76,7 @@ async def test_nobody_is_told_of_their_own_act(
     post = await trainer.write()
     await trainer.comment(post["id"])
     await trainer.react(post["id"])
-    assert await deps.store.database.table("notices").is_empty()
+    assert not await left(deps.store)
     assert counted(deps, "push_notices") == {}
 
 
@@ -184,10 +184,10 @@ async def test_s44_notices_of_a_deleted_account_are_erased(
     await equipped(trainer, trainee)
     post = await trainer.write()
     await trainee.comment(post["id"])
-    assert not await deps.store.database.table("notices").is_empty()
+    assert await left(deps.store)
     person = trainer if leaves == "recipient" else trainee
     await person.delete("/api/auth/users/me/", {"current_password": PASSWORD})
-    assert await deps.store.database.table("notices").is_empty()
+    assert not await left(deps.store)
     await send_all(phones)
     assert gateway.taken == []
 
@@ -212,7 +212,7 @@ async def test_nothing_is_logged_where_nobody_has_a_device(
     await trainee.comment(post["id"])
     await send_all(phones)
     assert [record for record in caplog.records if record.name.startswith("push")] == []
-    assert await deps.store.database.table("notices").is_empty()
+    assert not await left(deps.store)
 
 
 async def test_without_credentials_one_warning_and_nothing_kept(
@@ -225,7 +225,7 @@ async def test_without_credentials_one_warning_and_nothing_kept(
     for _ in range(2):
         await trainee.comment(post["id"])
         await trainee.react(post["id"])
-    assert await deps.store.database.table("notices").is_empty()
+    assert not await left(deps.store)
     said = [record.getMessage() for record in caplog.records if record.name.startswith("push")]
     assert said == ["No push notifications: FIREBASE_CREDENTIALS_PATH names no file"]
 

@@ -190,19 +190,24 @@ async def test_upkeep_forgets_and_goes_on_when_the_database_is_away(
     deps: Deps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[object] = []
-    twice = asyncio.Event()
+    both = asyncio.Event()
 
     async def forget(*, kept: int, kept_for: timedelta) -> int:
         calls.append((kept, kept_for))
         if len(calls) == 2:
-            twice.set()
             return 3
         raise StoreUnavailable("away")
 
+    async def forget_notices(*, kept_for: timedelta) -> int:
+        assert kept_for == timedelta(days=1)
+        both.set()
+        return 1
+
     monkeypatch.setattr(upkeep, "EVERY_SECONDS", 0)
     monkeypatch.setattr(deps.store.events, "forget", forget)
+    monkeypatch.setattr(deps.store.notices, "forget", forget_notices)
     task = asyncio.create_task(upkeep.keep_up(deps))
-    await asyncio.wait_for(twice.wait(), 5)
+    await asyncio.wait_for(both.wait(), 5)
     task.cancel()
     assert calls[0] == (1000, timedelta(hours=24))
     assert "did not answer" in caplog.text

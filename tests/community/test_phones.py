@@ -7,6 +7,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -41,7 +42,7 @@ async def test_ten_thousand_devices_are_reached_in_batches_once_each(deps: Deps)
     assert Counter(push.token for push in gateway.taken) == Counter(tokens)
     assert max(gateway.batches) <= MOST_AT_ONCE
     assert counted(deps, "pushes") == {"sent": 10_000}
-    assert await left(deps) == 0
+    assert await left(deps.store) == 0
 
 
 async def test_many_notices_to_single_people_share_batches(deps: Deps) -> None:
@@ -52,6 +53,16 @@ async def test_many_notices_to_single_people_share_batches(deps: Deps) -> None:
     await send_all(phones_of(deps, gateway))
     assert {push.token for push in gateway.taken} == set(tokens)
     assert gateway.batches == [50, 10]
+
+
+async def test_notices_that_nobody_asked_for_in_a_day_are_forgotten(deps: Deps, clock: FakeClock) -> None:
+    (first, second), _ = await people(deps, 2)
+    await keep(deps, to(first))
+    clock.advance(2 * 3600)
+    await keep(deps, to(second))
+    clock.advance(23 * 3600)
+    assert await deps.store.notices.forget(kept_for=timedelta(days=1)) == 1
+    assert await left(deps.store) == 1
 
 
 async def test_people_without_devices_are_walked_past(deps: Deps) -> None:
@@ -94,7 +105,7 @@ async def test_push_that_was_not_taken_is_tried_again_alone_and_later(deps: Deps
     clock.advance(1)
     await send_all(phones)
     assert [push.token for push in gateway.taken] == [quick, slow]
-    assert await left(deps) == 0
+    assert await left(deps.store) == 0
 
 
 async def test_walk_goes_on_while_some_wait_for_another_try(deps: Deps, clock: FakeClock) -> None:
@@ -108,7 +119,7 @@ async def test_walk_goes_on_while_some_wait_for_another_try(deps: Deps, clock: F
         clock.advance(5)
         await send_all(phones)
     assert Counter(push.token for push in gateway.taken) == Counter(tokens)
-    assert await left(deps) == 0
+    assert await left(deps.store) == 0
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.REFUSED])
@@ -155,7 +166,7 @@ async def test_notice_older_than_a_quarter_of_an_hour_is_dropped_and_counted(
     await send_all(phones)
     assert gateway.taken == []
     assert counted(deps, "push_notices") == {"expired": 1}
-    assert await left(deps) == 0
+    assert await left(deps.store) == 0
 
 
 async def test_account_that_google_refuses_turns_pushes_off_with_one_warning(
@@ -245,7 +256,7 @@ async def test_drain_sends_what_was_accepted_and_leaves_the_rest_for_others(deps
     assert {push.token for push in gateway.taken} == set(tokens)
     await keep(deps, to(ids[0]))
     phones.accept(NOTICE)
-    assert await left(deps) == 1
+    assert await left(deps.store) == 1
 
 
 async def test_drain_ends_in_its_time_while_fcm_hangs(deps: Deps) -> None:

@@ -113,7 +113,7 @@ async def test_death_at_any_line_sends_nothing_twice_and_loses_nothing_unreporte
         dropped = counted(deps, "pushes").get("dropped", 0) - before
         assert max(times.values(), default=0) <= 1, (calls, "twice")
         assert len(times) + dropped >= len(tokens), (calls, "lost without a word")
-        assert await left(deps) == 0
+        assert await left(deps.store) == 0
         if not died:
             assert not dropped
             break
@@ -135,13 +135,13 @@ async def test_death_while_handing_over_drops_the_push_and_says_so(
     survivor = phones_of(deps, gateway)
     gateway.before = lambda _: None
     await send_all(survivor)
-    assert await left(deps) == 1
+    assert await left(deps.store) == 1
     clock.advance(CLAIM_FOR.total_seconds() + 1)
     await send_all(survivor)
     assert gateway.to(token) == []
     assert counted(deps, "pushes") == {"dropped": 1}
     assert "1 pushes dropped, which were being handed over when an instance died" in caplog.text
-    assert await left(deps) == 0
+    assert await left(deps.store) == 0
 
 
 async def test_instance_that_was_too_slow_may_not_hand_over_what_others_have(
@@ -157,5 +157,5 @@ async def test_instance_that_was_too_slow_may_not_hand_over_what_others_have(
     assert await deps.store.notices.begin(quick[0].claim, {quick[0].id: 1}) == {quick[0].id}
     await deps.store.notices.finish(slow[0].claim, [slow[0].id])
     await deps.store.notices.postpone(slow[0], [1], wait=timedelta(0))
-    assert await left(deps) == 1
+    assert await left(deps.store) == 1
     assert await deps.store.notices.claim(TO_ONE, limit=1) == []

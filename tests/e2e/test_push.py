@@ -15,9 +15,11 @@ from tornado.httpclient import AsyncHTTPClient
 
 from config.clock import SystemClock
 from push.phones import TO_ONE, WORKERS
+from store.notices import IS_NOTICE
 from store.store import Store, open_store
 from tests.support.client import Api
 from tests.support.fcm_double import HANGING, TAKEN, FcmDouble, fcm_double
+from tests.support.phones import left
 from tests.support.population import JWT_SECRET, Group, make_group
 from tests.support.processes import Processes, ServerProcess, until
 
@@ -101,7 +103,7 @@ async def test_each_push_is_handed_over_once_when_the_server_is_killed_before_it
     await killed.ended()
     ringing.double.default = TAKEN
     # The two minutes of its claims are over.
-    await store.database.table("notices").update_many({}, {"$set": {"due_at": datetime.now(UTC)}})
+    await store.database.table("events").update_many(dict(IS_NOTICE), {"$set": {"due_at": datetime.now(UTC)}})
     server = await ringing.serve()
     dropped, own = BUSY * len(TOKENS), ringing.once_each()
     await until(lambda: len(ringing.double.messages) >= own.total(), what="the rest")
@@ -113,7 +115,7 @@ async def test_each_push_is_handed_over_once_when_the_server_is_killed_before_it
     server.terminate()
     assert await server.ended() == 0
     assert ringing.rang() == own
-    assert await store.database.table("notices").is_empty()
+    assert not await left(store)
 
 
 async def test_what_was_accepted_is_sent_when_the_server_is_told_to_end(
@@ -128,5 +130,5 @@ async def test_what_was_accepted_is_sent_when_the_server_is_told_to_end(
     ringing.double.opened.set()
     assert await server.ended() == 0
     assert ringing.rang() == ringing.once_each()
-    assert await store.database.table("notices").is_empty()
+    assert not await left(store)
     assert "dropped" not in server.log

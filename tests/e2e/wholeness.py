@@ -31,6 +31,8 @@ async def _content(store: Store) -> list[str]:
     told_posts: dict[int, int] = {}
     told_comments: dict[int, dict[int, None]] = defaultdict(dict)
     for event in await _all(store, "events"):
+        if "lane" in event:
+            continue  # a notice that waits beside the facts
         room, post_id = event["_id"]["community_id"], event["post_id"]
         numbers[room].append(event["_id"]["seq"])
         match event["kind"]:

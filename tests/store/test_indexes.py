@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from config.clock import SystemClock
 from store.announcements import PINNED
 from store.indexes import INDEXES, apply_indexes
+from store.notices import IS_NOTICE, TO_MANY, TO_ONE, NoticeDraft
 from store.pages import Cursor, PageRequest
 from store.store import Store, open_store
 from tests.support.clock import FakeClock
@@ -82,14 +83,19 @@ async def store(own_mongo_uri: str, clock: FakeClock) -> AsyncIterator[Store]:
         await opened.database.raw.client.drop_database(raw.name)
 
 
-async def profile(store: Store, call: Coroutine[Any, Any, object]) -> list[dict[str, Any]]:
-    """Give the database's own record of the reads that a call made: a coroutine, for a task would run ahead of it."""
+async def profile(
+    store: Store, call: Coroutine[Any, Any, object], ops: Sequence[str] = ("query", "getmore", "command")
+) -> list[dict[str, Any]]:
+    """Give the database's own record of the reads (or what `ops` says) that a call made.
+
+    The call is a coroutine, for a task would run ahead of the record.
+    """
     raw = store.database.raw
     await raw.command("profile", 2)
     await call
     await raw.command("profile", 0)
     where = {
-        "op": {"$in": ["query", "getmore", "command"]},
+        "op": {"$in": list(ops)},
         "planSummary": {"$exists": True},
         "ns": {"$not": {"$regex": "profile$"}},
     }
@@ -202,6 +208,45 @@ async def test_board_is_read_once_for_all_who_ask_at_once(store: Store) -> None:
         await asyncio.gather(*(store.training.board(OWN) for _ in range(20)))
 
     assert len(await profile(store, ask())) == 1
+
+
+async def wait_for_phones(store: Store) -> None:
+    """Add two hundred notices to a room, a hundred of each lane."""
+    documents = [
+        {**store.notices.document(
+            NoticeDraft(recipient_id=number, community_id=OWN, actor_id=1000 + number, content={}),
+            cause="comments", cause_id=number),
+         "lane": lane}
+        for lane, numbers in ((TO_ONE, range(100)), (TO_MANY, range(100, 200)))
+        for number in numbers
+    ]  # fmt: skip
+    await store.database.raw["events"].insert_many(documents)
+
+
+async def test_notices_are_claimed_by_their_index_and_stay_out_of_the_log(store: Store) -> None:
+    gaps = await store.recount.gaps()
+    await wait_for_phones(store)
+    reads = await profile(store, store.notices.claim(TO_ONE, limit=20))
+    for read in reads:
+        assert "COLLSCAN" not in read["planSummary"], read["planSummary"]
+        assert read["keysExamined"] <= 2 * 20 + 1
+    await facts(store)
+    assert await store.recount.gaps() == gaps
+
+
+async def test_erasing_and_forgetting_notices_walks_through_those_that_wait(store: Store) -> None:
+    await wait_for_phones(store)
+    erase = store.database.transact(lambda session: store.notices.erase(5, session=session))
+    calls = (
+        (erase, 199),
+        (store.notices.forget(kept_for=-timedelta(seconds=1)), 0),
+    )
+    for call, left in calls:
+        for write in await profile(store, call, ops=("remove",)):
+            assert "COLLSCAN" not in write["planSummary"], write["planSummary"]
+            assert write["keysExamined"] <= 200 + 2
+        assert await store.database.raw["events"].count_documents(IS_NOTICE) == left
+    await facts(store)
 
 
 async def test_indexes_are_left_alone_when_applied_again(store: Store) -> None:

@@ -14,8 +14,9 @@ from push import notices
 from push.debounce import Debounce
 from push.gateway import Answer, Outcome, Push
 from push.phones import WORKERS, Desk, Phones
-from store.notices import NoticeDraft, PendingNotice
+from store.notices import IS_NOTICE, NoticeDraft, PendingNotice
 from store.records import TRAINEE, TRAINER
+from store.store import Store
 from tests.support.groups import Person
 
 TAKEN, AGAIN = Answer(Outcome.SENT), Answer(Outcome.AGAIN, "Unavailable")
@@ -149,6 +150,6 @@ async def group(deps: Deps, count: int, *, devices: int = 1) -> tuple[int, list[
     return trainer_id, tokens
 
 
-async def left(deps: Deps) -> int:
+async def left(store: Store) -> int:
     """How many notices wait."""
-    return len(await deps.store.database.table("notices").find({}))
+    return len(await store.database.table("events").find(dict(IS_NOTICE)))
