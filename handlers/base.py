@@ -37,6 +37,7 @@ from handlers.validation import loaded_by
 from store.errors import StoreError, StoreUnavailable
 from store.idempotency import StoredAnswer
 from store.ids import MAX_ID
+from store.turns import Patience
 from store.users import email_key
 
 log = logging.getLogger("cohort.http")
@@ -75,6 +76,8 @@ class ApiHandler(RequestHandler):
     _counted = False
     _json: dict[str, object] | None = None
     _has_turn = False
+    # How long it still waits for the database.
+    _patience: Patience | None = None
     # Set by `prepare` for endpoints with roles; those without must not read it.
     actor: Actor
     # How its caller stands; told with whatever the answer will be.
@@ -115,6 +118,7 @@ class ApiHandler(RequestHandler):
 
     async def prepare(self) -> None:
         request_id.set(self.request_id)
+        self._patience = Patience()
         self._counted = True
         self.deps.lifecycle.request_started()
         self._allow_origin()
@@ -166,6 +170,8 @@ class ApiHandler(RequestHandler):
 
     def let_go(self) -> None:
         """Give back what this request holds of the server. Doing it twice is harmless."""
+        if self._patience is not None:
+            self._patience.end()
         if self._has_turn:
             self._has_turn = False
             self.deps.lifecycle.end_read()

@@ -7,7 +7,7 @@ form of the driver can change without a store class noticing. No collection's me
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from store.errors import Duplicate, StoreUnavailable
+from store.turns import Gate, Queues
 
 Document = dict[str, Any]
 Session = AsyncClientSession
@@ -46,9 +47,6 @@ BATCH = 1_000
 TRANSACTION_SECONDS = 10.0
 # How long a call waits for a server to be found: a restart of mongod takes about 1 s.
 SELECTION_SECONDS = 3.0
-# How long a call waits for its turn. Without a database each turn takes seconds, and whoever stands behind many others
-# is told to come back rather than kept until the phone gives up (measured: 30 s, with 128 writers and none before).
-TURN_SECONDS = 5.0
 # 91, 189, 10107, 11600, 11602, 13435, 13436: the server is stepping down or shutting down.
 GOING_AWAY_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 DUPLICATE_KEY = 11000
@@ -74,59 +72,6 @@ async def _own_words() -> AsyncIterator[None]:
         if error.code in GOING_AWAY_CODES:
             raise StoreUnavailable(str(error)) from error
         raise
-
-
-async def _in_time(lock: asyncio.Lock | asyncio.Semaphore) -> None:
-    """Acquire, in the order of arrival. Raises ``StoreUnavailable`` where that takes too long."""
-    if not lock.locked():
-        await lock.acquire()
-        return
-    try:
-        async with asyncio.timeout(TURN_SECONDS):
-            await lock.acquire()
-    except TimeoutError as error:
-        raise StoreUnavailable("too many wait for the database") from error
-
-
-class Gate:
-    """Lets so many in at once, the others in the order they came, for five seconds; then ``StoreUnavailable``."""
-
-    def __init__(self, size: int) -> None:
-        self._semaphore = asyncio.Semaphore(size)
-
-    async def __aenter__(self) -> None:
-        await _in_time(self._semaphore)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._semaphore.release()
-
-
-class Queues:
-    """One first-in-first-out queue a key: writers of one hot document wait here instead of in retries.
-
-    On one hot post plain retries collapse (p99 over 2 s at 32 writers); queued writers keep it near 0.1 s. A
-    queue exists only while somebody holds or waits for it. Raises ``StoreUnavailable`` after five seconds of waiting.
-    """
-
-    def __init__(self) -> None:
-        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def turn(self, key: Hashable) -> AsyncIterator[None]:
-        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
-        self._locks[key] = (lock, users + 1)
-        try:
-            await _in_time(lock)
-            try:
-                yield
-            finally:
-                lock.release()
-        finally:
-            users = self._locks[key][1] - 1
-            if users:
-                self._locks[key] = (lock, users)
-            else:
-                del self._locks[key]
 
 
 class Database:

@@ -11,7 +11,8 @@ from community.accounts import register
 from config.deps import Deps
 from payments import inbox, referrals
 from payments.errors import PaymentsNotConfigured
-from store import database
+from store import turns
+from store.database import GATE_SIZE
 from store.errors import StoreUnavailable
 from store.inbox import TAKEN_FOR
 from store.records import TRAINER
@@ -147,11 +148,11 @@ async def test_event_that_fails_ten_times_is_stuck_until_a_person_lets_it_go(
 async def test_stripe_is_told_to_come_again_when_the_database_does_not_take_an_event(
     earners: Earners, deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.05)
     body = body_of(paid(deps))
     headers = {"Stripe-Signature": signature(body, deps.clock.now())}
     async with AsyncExitStack() as stack:
-        for _ in range(database.GATE_SIZE):
+        for _ in range(GATE_SIZE):
             await stack.enter_async_context(deps.store.database.gate)
         answer = await earners.groups.api.post(WEBHOOK, raw=body, headers=headers)
     assert (answer.status, answer.json["code"]) == (503, "service_unavailable")

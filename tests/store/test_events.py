@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from config.deps import Deps
-from store import database
+from store import turns
+from store.database import GATE_SIZE
 from store.errors import Gone, StoreUnavailable
 from store.records import FactDraft
 from store.store import Store, open_store
@@ -116,7 +117,7 @@ async def test_old_facts_are_forgotten_beyond_those_that_are_kept(deps: Deps, cl
 async def test_writer_whose_turn_does_not_come_is_told_so_and_writes_nothing(
     deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.05)
     room = await new_room(deps.store)
     async with deps.store.database.queues.turn(("room", room)):
         with pytest.raises(StoreUnavailable):
@@ -128,9 +129,9 @@ async def test_writer_whose_turn_does_not_come_is_told_so_and_writes_nothing(
 async def test_reader_whose_turn_does_not_come_is_told_so(
     deps: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.05)
     async with AsyncExitStack() as stack:
-        for _ in range(database.GATE_SIZE):
+        for _ in range(GATE_SIZE):
             await stack.enter_async_context(deps.store.database.gate)
         with pytest.raises(StoreUnavailable):
             await deps.store.users.get(1)
