@@ -24,7 +24,9 @@ SOCKETS_A_USER = 5
 RETRY_SECONDS = 0.1
 GOING_AWAY, TRY_LATER = 1001, 1013
 # The codes after which a client stops: see docs/live-feed.md.
-STOPS = frozenset({1008, 1009, 4001, 4003, 4009})
+STOPS = frozenset({1008, 1009, 4003, 4009})
+# The same for whoever was not let in with a new token; after a quarter of an hour everybody needs one.
+BAD_TOKEN = 4001
 LOST = 1006
 
 
@@ -89,6 +91,7 @@ class Phone:
         self.ended_at: float | None = None
         self.transport: asyncio.Transport | None = None
         self.joined = asyncio.Event()
+        self._was_let_in = False
         self._lost: asyncio.Future[tuple[int, str]] | None = None
         self._lost_at: float | None = None
         self._target = 0
@@ -101,7 +104,7 @@ class Phone:
             instance = choose()
             if instance is not None and await self.open(instance):
                 code, reason = await self.ended()
-                if code in STOPS:
+                if code in STOPS or (code == BAD_TOKEN and not self._was_let_in):
                     return
                 await asyncio.sleep(self.pause(code, reason))
                 if self._lost_at is None:
@@ -115,6 +118,7 @@ class Phone:
         loop = asyncio.get_running_loop()
         self._lost = loop.create_future()
         self.joined.clear()
+        self._was_let_in = False
         self.instance = instance
         self.close_code = self.ended_at = None
         path = f"/ws/community/feed/?token={token or self.member.token()}"
@@ -191,6 +195,7 @@ class Phone:
         if self.position is None:
             self._stand_at(message["position"])
         self.joined.set()
+        self._was_let_in = True
         self._target = self.room.head
         if self._lost_at is not None:
             self.crowd.tally.returned_at.append(asyncio.get_running_loop().time())
