@@ -24,7 +24,7 @@ from tests.benchmarks import (
     rows_writes,
 )
 from tests.benchmarks.report import print_table, write_json
-from tests.benchmarks.runner import TURNS, Bench, Result, chosen, run_work
+from tests.benchmarks.runner import Bench, Result, chosen, run_work
 from tests.support.processes import LOAD_CORE, pin
 
 # Wide enough for the table where the output goes to a file.
@@ -79,7 +79,7 @@ def main() -> None:
             bench = Bench(stack, quick=options.quick, say=lambda text: console.print(text, style="dim"))
             for at, work in enumerate(works, 1):
                 bench.say(f"{at}/{len(works)} {work.rows[0].name}")
-                results += run_work(work, bench, turns=1 if options.quick else TURNS)
+                results += run_work(work, bench, turns=1 if options.quick else None)
     finally:
         # What was measured before somebody lost patience is worth as much as the rest.
         print_table(console, results)

@@ -6,7 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -151,6 +151,8 @@ class Work:
 
     sides: Sequence[Side]
     rows: Sequence[Row]
+    # More, where turns differ by more than what is looked for.
+    turns: int = TURNS
 
 
 @dataclass
@@ -188,10 +190,10 @@ def chosen(works: Sequence[Work], only: str | None) -> Iterator[Work]:
         rows = [row for row in work.rows if only is None or only.lower() in row.name.lower()]
         needed = {figure.side for row in rows for figure in row.figures}
         if rows:
-            yield Work([side for side in work.sides if side.name in needed], rows)
+            yield replace(work, sides=[side for side in work.sides if side.name in needed], rows=rows)
 
 
-def run_work(work: Work, bench: Bench, turns: int = TURNS) -> list[Result]:
+def run_work(work: Work, bench: Bench, turns: int | None = None) -> list[Result]:
     """Starts all sides, measures them in turns, and gives a result a row. What is missing becomes a note."""
     measures: dict[str, Measure] = {}
     notes: dict[str, str] = {}
@@ -203,7 +205,7 @@ def run_work(work: Work, bench: Bench, turns: int = TURNS) -> list[Result]:
             except Exception as error:  # noqa: BLE001 - one side that fails must not cost the other rows
                 notes[side.name] = f"{side.name}: {_said(error)}"
             bench.breathe()
-        for _ in range(turns):
+        for _ in range(turns or work.turns):
             for name, measure in measures.items():
                 if name not in notes:
                     _take(name, measure, figures, notes)
