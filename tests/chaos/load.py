@@ -4,7 +4,6 @@ Who listens to what comes of them is in `phones`; which requests they are is the
 
 import asyncio
 import itertools
-import math
 import random
 import secrets
 from collections import Counter
@@ -186,15 +185,6 @@ class Load:
             token = member.token()
             self._tokens[member] = (token, now + TOKEN_SECONDS)
         return token
-
-
-async def capacity(
-    instances: Sequence[Instance], makers: Sequence[Make], *, seconds: float, seed: int
-) -> float:
-    """How many of these requests a second are answered when every writer sends its next one at once."""
-    async with Load(instances, makers, rate=math.inf, seed=seed) as load:
-        await asyncio.sleep(seconds)
-    return len(load.ledger.exchanges) / seconds
 
 
 def comment_anywhere(groups: Sequence[Group]) -> list[Make]:

@@ -7,10 +7,14 @@ import asyncio
 
 from tests.chaos.cluster import Cluster, Instance
 from tests.chaos.frame import Options, Report, Scenario
-from tests.chaos.load import Load, comment_anywhere, unheard
+from tests.chaos.load import unheard
+from tests.chaos.other_instance import Facts, other_instance, trainers
 from tests.chaos.phones import Crowd, percentile
+from tests.support.population import PARAGRAPH
 
 READS = "cohort_event_log_reads_total"
+# Written by neither of the two instances, so that there are as many while they are away.
+FACTS_A_SECOND, QUICK_FACTS_A_SECOND, TOGETHER = 50, 5, 5
 # Returning phones are spread over 10 s by the server itself; this is for a machine in trouble.
 LIMIT_SECONDS = 120.0
 
@@ -19,11 +23,13 @@ async def run(options: Options, report: Report) -> None:
     rooms = int(options.pick(100, 3))
     async with Cluster(options, redis=True, pinned=True) as cluster:
         groups = await cluster.groups(rooms, trainees=-(-options.n // rooms))
-        load = Load(cluster.instances, comment_anywhere(groups), rate=options.pick(50, 5), seed=options.seed)
-        async with Crowd(cluster.instances, options.seed) as crowd:
+        async with other_instance(cluster) as other, Crowd(cluster.instances, options.seed) as crowd:
             crowd.settle_in(groups, options.n)
             await crowd.arrive()
             options.say("all phones are there")
+            asked = options.pick(FACTS_A_SECOND, QUICK_FACTS_A_SECOND)
+            actors = await trainers(other, groups)
+            load = Facts(other, actors, PARAGRAPH, rate=asked, together=TOGETHER, seed=options.seed)
             async with load:
                 began = asyncio.get_running_loop().time()
                 reads = await storms(cluster, crowd, options)
@@ -36,7 +42,8 @@ async def run(options: Options, report: Report) -> None:
         for phone in crowd.phones:
             per_room[phone.room.group.community_id] += 1
         report.add("facts acknowledged", len(load.ledger.acknowledged), least=1)
-        report.add("facts a second", rate)
+        report.add("facts a second", rate, least=0.9 * asked, timed=True)
+        report.none_of("facts not written", load.ledger.errors())
         report.add("returns", tally.reconnects, least=options.n)
         report.none_of("missed", missed + unheard(crowd.rooms, load.ledger, per_room) + tally.holes)
         report.none_of("double", tally.doubled)
