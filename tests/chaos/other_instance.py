@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Self
 
 from community.actor import Actor
@@ -44,10 +45,14 @@ async def other_instance(cluster: Cluster) -> AsyncIterator[Deps]:
 
 
 async def trainers(deps: Deps, groups: Sequence[Group]) -> dict[Group, Actor]:
-    """Each group's trainer, logged in."""
+    """Each group's trainer, logged in; they have posted before, so that no post of theirs is looked at for awards."""
     users = await deps.store.users.some([group.trainer.user_id for group in groups])
     return {
-        group: Actor(users[group.trainer.user_id], group.trainer.session_id, expires_at=float("inf"))
+        group: Actor(
+            replace(users[group.trainer.user_id], has_posted=True),
+            group.trainer.session_id,
+            expires_at=float("inf"),
+        )
         for group in groups
     }
 
@@ -58,17 +63,18 @@ class Facts:
     def __init__(
         self, deps: Deps, actors: Mapping[Group, Actor], text: str, *, rate: float, together: int, seed: int
     ) -> None:
-        """`rate` is facts a second, `together` how many of them a room gets at once.
+        """`rate` is facts a second, `together` how many of them a room gets at once, one room after the other.
 
         What could not be written in time is left out, not made up for.
         """
         self.ledger = Ledger()
         self._deps = deps
-        self._actors = list(actors.items())
+        rooms = list(actors.items())
+        random.Random(seed).shuffle(rooms)
+        self._rooms = itertools.cycle(rooms)
         self._text = text
         self._rate = rate
         self._together = together
-        self._random = random.Random(seed)
         self._numbers = itertools.count(1)
         self._due = 0.0
         self._over = False
@@ -88,7 +94,7 @@ class Facts:
             now = clock()
             self._due = max(self._due + self._together / self._rate, now)
             await asyncio.sleep(self._due - now)
-            group, actor = self._random.choice(self._actors)
+            group, actor = next(self._rooms)
             await asyncio.gather(*(self._post(group, actor) for _ in range(self._together)))
 
     async def _post(self, group: Group, actor: Actor) -> None:
