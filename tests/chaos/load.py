@@ -21,6 +21,8 @@ TYPES = ("fire", "thumbs_up", "heart")
 WRITERS = 32
 # A token lasts 15 minutes; one that is made anew for each request would cost the server a signature each.
 TOKEN_SECONDS = 300.0
+# A load that falls behind for less catches up: else every hiccup of a busy machine makes it a smaller load.
+MADE_UP_FOR_SECONDS = 1.0
 # Between two tries of the same request while nobody serves.
 RETRY_SECONDS = 0.05
 
@@ -96,7 +98,7 @@ class Load:
     ) -> None:
         """`makers` say what is sent, one for each connection to every instance, one request after the other.
 
-        `rate` is all their requests a second; what could not be sent in time is left out, not made up for.
+        `rate` is all their requests a second; what could not be sent in time is made up for in a second, or left out.
         Without `keep_alive` each request has a connection of its own.
         """
         self.ledger = Ledger()
@@ -111,6 +113,7 @@ class Load:
         self._tokens: dict[Member, tuple[str, float]] = {}
 
     async def __aenter__(self) -> Self:
+        self._due = asyncio.get_running_loop().time()
         self._tasks = [asyncio.create_task(self._work(make)) for make in self._makers]
         return self
 
@@ -136,7 +139,7 @@ class Load:
     async def _turn(self) -> None:
         """Wait for the next moment at which a request is due."""
         now = asyncio.get_running_loop().time()
-        self._due = max(self._due + 1 / self._rate, now)
+        self._due = max(self._due + 1 / self._rate, now - MADE_UP_FOR_SECONDS)
         await asyncio.sleep(self._due - now)
 
     async def _insist(self, deed: Deed, connections: dict[Instance, HttpConnection]) -> None:
