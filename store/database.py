@@ -24,11 +24,12 @@ from pymongo.errors import (
     ExecutionTimeout,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from store.errors import Duplicate, StoreUnavailable
+from store.errors import DatabaseAway, Duplicate, StoreUnavailable
 from store.turns import Gate, Queues
 
 Document = dict[str, Any]
@@ -65,6 +66,8 @@ async def _own_words() -> AsyncIterator[None]:
         yield
     except DuplicateKeyError as error:
         raise _duplicate(error) from error
+    except ServerSelectionTimeoutError as error:
+        raise DatabaseAway(str(error)) from error
     except (ConnectionFailure, ExecutionTimeout, ConfigurationError) as error:
         # ConfigurationError: a server that is just starting does not say yet that it knows sessions.
         raise StoreUnavailable(str(error)) from error
@@ -125,7 +128,7 @@ class Database:
 
         ``work`` may run several times, after conflicts and lost connections, so it must have no effect outside
         the database. Whatever it raises aborts the transaction. Raises ``StoreUnavailable`` when no attempt
-        ended within 10 s; then nothing is known about the last one.
+        ended within 10 s, or no database was found in 3 s; then nothing is known about the last one.
         """
         deadline = time.monotonic() + TRANSACTION_SECONDS
         attempt = 0
@@ -133,6 +136,9 @@ class Database:
             while True:
                 try:
                     return await self._attempt(work, deadline)
+                except ServerSelectionTimeoutError:
+                    # Three seconds were waited for it already.
+                    raise
                 except PyMongoError as error:
                     again = error.has_error_label("TransientTransactionError")
                     if not again or time.monotonic() >= deadline:

@@ -22,3 +22,7 @@ class Gone(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database did not answer in time; nothing is known about the change, reads may be tried again."""
+
+
+class DatabaseAway(StoreUnavailable):
+    """No database was found at all, after seconds of looking for one."""

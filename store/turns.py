@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-from store.errors import StoreUnavailable
+from store.errors import DatabaseAway, StoreUnavailable
 
 # How long a request waits for its turns, in all. Without a database each turn takes seconds, and whoever stands behind
 # many others is told to come back rather than kept until the phone gives up (measured: 30 s, with 128 writers and
@@ -52,16 +52,37 @@ async def _in_time(lock: asyncio.Lock | asyncio.Semaphore) -> None:
 
 
 class Gate:
-    """Lets so many in at once, the others in the order they came. Raises ``StoreUnavailable`` after a while."""
+    """Lets so many in at once, the others in the order they came. Raises ``StoreUnavailable`` after a while.
+
+    Once somebody has looked in vain for a database (``DatabaseAway``), one at a time is let in to look again, and all
+    who come meanwhile are told at once: they could only wait for the same answer.
+    """
 
     def __init__(self, size: int) -> None:
         self._semaphore = asyncio.Semaphore(size)
+        self._inside = 0
+        self._is_away = False
 
     async def __aenter__(self) -> None:
+        self._check()
         await _in_time(self._semaphore)
+        try:
+            self._check()
+        except StoreUnavailable:
+            self._semaphore.release()
+            raise
+        self._inside += 1
 
-    async def __aexit__(self, *_: object) -> None:
+    def _check(self) -> None:
+        if self._is_away and self._inside:
+            raise StoreUnavailable("the database is away")
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._inside -= 1
         self._semaphore.release()
+        # Whoever gave up by themselves learned nothing.
+        if not isinstance(error, asyncio.CancelledError):
+            self._is_away = isinstance(error, DatabaseAway)
 
 
 class Queues:

@@ -98,7 +98,7 @@ class Load:
     ) -> None:
         """`makers` say what is sent, one for each connection to every instance, one request after the other.
 
-        `rate` is all their requests a second; what could not be sent in time is made up for in a second, or left out.
+        `rate` is all their requests a second, second tries among them; what could not be sent in time is made up for in a second, or left out.
         Without `keep_alive` each request has a connection of its own.
         """
         self.ledger = Ledger()
@@ -156,6 +156,8 @@ class Load:
                     return
                 if answer is None and not deed.creates and deed.method != "GET":
                     return  # Without a key it might happen twice.
+                if answer is not None:
+                    await self._turn()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _try(

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from store import turns
-from store.errors import StoreUnavailable
-from store.turns import Patience, Queues
+from store.errors import DatabaseAway, Duplicate, StoreUnavailable
+from store.turns import Gate, Patience, Queues
 
 
 @pytest.fixture
@@ -80,3 +80,63 @@ async def test_what_a_request_leaves_running_waits_for_each_turn_by_itself(
     await left_running
     holders[0].cancel()
     await asyncio.gather(*holders, return_exceptions=True)
+
+
+async def pass_through(gate: Gate, *, failing: BaseException | None = None) -> None:
+    """Go through the gate, and fail behind it."""
+    async with gate:
+        if failing is not None:
+            raise failing
+
+
+async def find_nothing(gate: Gate) -> None:
+    """Look for the database in vain."""
+    with pytest.raises(DatabaseAway):
+        await pass_through(gate, failing=DatabaseAway("nobody there"))
+
+
+async def test_while_the_database_is_away_one_looks_for_it_and_the_others_are_told_at_once() -> None:
+    gate = Gate(4)
+    await find_nothing(gate)
+    async with gate:
+        with pytest.raises(StoreUnavailable, match="away"):
+            await pass_through(gate)
+    # Whoever looked has found it.
+    async with gate:
+        await pass_through(gate)
+
+
+async def test_who_waited_while_the_database_went_away_is_told_when_it_is_known() -> None:
+    gate = Gate(2)
+    looking, gone = asyncio.Event(), asyncio.Event()
+
+    async def look() -> None:
+        async with gate:
+            looking.set()
+            await gone.wait()
+            raise DatabaseAway("nobody there")
+
+    looker = asyncio.create_task(look())
+    await looking.wait()
+    async with gate:
+        waiting = [asyncio.create_task(pass_through(gate)) for _ in range(3)]
+        await asyncio.sleep(0)
+        gone.set()
+        said = await asyncio.gather(looker, *waiting, return_exceptions=True)
+        assert [type(each) for each in said] == [DatabaseAway, *3 * [StoreUnavailable]]
+    await pass_through(gate)
+
+
+@pytest.mark.parametrize("failing", [Duplicate("x"), asyncio.CancelledError()], ids=["answer", "gave up"])
+async def test_only_an_answer_tells_that_the_database_is_there(failing: BaseException) -> None:
+    gate = Gate(4)
+    await find_nothing(gate)
+    with pytest.raises(type(failing)):
+        await pass_through(gate, failing=failing)
+    is_back = isinstance(failing, Duplicate)
+    async with gate:
+        if is_back:
+            await pass_through(gate)
+        else:
+            with pytest.raises(StoreUnavailable, match="away"):
+                await pass_through(gate)
