@@ -22,7 +22,7 @@ from tests.support.written import Written, differences
 
 # So many that 300 writes a second are asked for while each waits some seconds to hear that the database is away.
 ROOMS, POSTS, MEMBERS, QUICK_MEMBERS = 16, 5, 200, 8
-WRITERS, QUICK_WRITERS = 3_200, 32
+WRITERS, QUICK_WRITERS = 2_600, 32
 ASKED_A_SECOND, QUICK_ASKED_A_SECOND = 300, 20
 # A database that dies three times in a row within 2 s of its start is given up for broken.
 LIFE_SECONDS = 2.2

@@ -66,6 +66,8 @@ class HttpConnection:
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> HttpAnswer:
         """Give the answer, whatever its status. Raises ``NoAnswer``."""
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # The server had enough of waiting for this request.
         try:
             async with asyncio.timeout(timeout_seconds):
                 reader, writer = self._streams or await self._connect()
