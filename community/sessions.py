@@ -19,6 +19,7 @@ from config.clock import Clock
 from config.deps import Deps
 from realtime.events import AuthorChanged, GroupClosed, SessionClosed, UserClosed
 from store.audit import AuditDraft, Initiator, user_subject
+from store.errors import DatabaseAway, StoreUnavailable
 from store.records import User
 from store.sessions import Sessions
 
@@ -45,13 +46,19 @@ class Actors:
         self._known: OrderedDict[str, tuple[float, User]] = OrderedDict()
         self._wanted: dict[str, asyncio.Future[User | None]] = {}
         self._reader: asyncio.Task[None] | None = None
+        self._is_away = False
         self._changes = 0
 
     async def user_of(self, session_id: str, *, fresh: bool = False) -> User | None:
-        """Give the owner of a session that has not ended, else None; ``fresh`` asks the database in any case."""
+        """Give the owner of a session that has not ended, else None; ``fresh`` asks the database in any case.
+
+        Raises ``StoreUnavailable``; at once where the database was looked for in vain and is looked for just now.
+        """
         entry = self._known.get(session_id)
         if entry is not None and not fresh and entry[0] > self._clock.monotonic():
             return entry[1]
+        if self._is_away and self._reader is not None:
+            raise StoreUnavailable("the database is away")
         # Whoever is wanted now is read from now on: that is fresh, too.
         wanted = self._wanted.get(session_id)
         if wanted is None:
@@ -76,10 +83,16 @@ class Actors:
         try:
             found = await self._sessions.users_of(list(batch))
         except Exception as error:  # noqa: BLE001 - each who asked is told, and decides
+            if isinstance(error, DatabaseAway):
+                self._is_away = True
+                # They could only wait for the same answer.
+                batch |= self._wanted
+                self._wanted.clear()
             for wanted in batch.values():
                 wanted.set_exception(error)
                 wanted.exception()  # whoever asked may be gone
             return
+        self._is_away = False
         for session_id, wanted in batch.items():
             user = found.get(session_id)
             wanted.set_result(user)

@@ -80,9 +80,11 @@ class Gate:
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._inside -= 1
         self._semaphore.release()
-        # Whoever gave up by themselves learned nothing.
-        if not isinstance(error, asyncio.CancelledError):
-            self._is_away = isinstance(error, DatabaseAway)
+        if isinstance(error, DatabaseAway):
+            self._is_away = True
+        elif not isinstance(error, StoreUnavailable | asyncio.CancelledError):
+            # An answer, if not a good one. A connection that broke, or somebody who gave up, says nothing.
+            self._is_away = False
 
 
 class Queues:

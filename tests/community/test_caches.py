@@ -12,7 +12,7 @@ from community.people import People
 from community.sessions import Actors
 from config.deps import Deps
 from realtime.events import AuthorChanged, SessionClosed
-from store.errors import StoreUnavailable
+from store.errors import DatabaseAway, StoreUnavailable
 from store.ids import IdSource
 from store.pages import PageRequest
 from tests.support.clock import FakeClock
@@ -99,6 +99,44 @@ async def test_everybody_is_told_when_the_sessions_cannot_be_read(deps: Deps) ->
     assert [type(each) for each in failures] == [StoreUnavailable] * 5
     with pytest.raises(StoreUnavailable):
         await actors.user_of("again")
+
+
+async def test_while_the_database_is_away_one_asks_for_a_session_and_the_others_are_told_at_once(
+    groups: Groups, deps: Deps
+) -> None:
+    person = await groups.trainee()
+    session_id = deps.tokens.read(person.token).session_id
+    looking, let_go, is_there = asyncio.Event(), asyncio.Event(), False
+
+    class Sessions:
+        async def users_of(self, session_ids):
+            looking.set()
+            await let_go.wait()
+            if not is_there:
+                raise DatabaseAway("nobody there")
+            return await deps.store.sessions.users_of(session_ids)
+
+    actors = Actors(Sessions(), deps.clock)
+    first = asyncio.create_task(actors.user_of("first"))
+    await looking.wait()
+    second = asyncio.create_task(actors.user_of("second"))
+    await asyncio.sleep(0)
+    let_go.set()
+    # Whoever came meanwhile is not looked for again.
+    failures = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(each) for each in failures] == [DatabaseAway] * 2
+    looking.clear()
+    let_go.clear()
+    third = asyncio.create_task(actors.user_of(session_id))
+    await looking.wait()
+    with pytest.raises(StoreUnavailable, match="is away"):
+        await actors.user_of("fourth")
+    is_there = True
+    let_go.set()
+    found = await third
+    assert found is not None
+    assert found.id == person.id
+    assert await actors.user_of("of nobody") is None
 
 
 async def test_s6_ended_session_is_refused_within_a_second_when_the_message_was_lost(

@@ -127,7 +127,11 @@ async def test_who_waited_while_the_database_went_away_is_told_when_it_is_known(
     await pass_through(gate)
 
 
-@pytest.mark.parametrize("failing", [Duplicate("x"), asyncio.CancelledError()], ids=["answer", "gave up"])
+@pytest.mark.parametrize(
+    "failing",
+    [Duplicate("x"), StoreUnavailable("cut off"), asyncio.CancelledError()],
+    ids=["answer", "broken", "gave up"],
+)
 async def test_only_an_answer_tells_that_the_database_is_there(failing: BaseException) -> None:
     gate = Gate(4)
     await find_nothing(gate)
