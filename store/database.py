@@ -105,9 +105,13 @@ class Database:
         )
         self.gate = Gate(GATE_SIZE)
         self.queues = Queues()
+        self._tables: dict[str, Table] = {}
 
     def table(self, name: str) -> "Table":
-        return Table(self, name)
+        table = self._tables.get(name)
+        if table is None:
+            table = self._tables[name] = Table(self, name)
+        return table
 
     async def ping(self) -> None:
         """Return when the database answers; raises ``StoreUnavailable`` when it does not in time."""
