@@ -53,7 +53,10 @@ async def create_invite(
                 raise
     if email is not None:
         name = f"{actor.user.first_name} {actor.user.last_name}".strip()
-        deps.push.accept(letters.invitation(to=email, trainer_name=name, code=invite.code))
+        letter = letters.invitation(
+            to=email, trainer_name=name, code=invite.code, expires_at=invite.expires_at
+        )
+        deps.push.accept(letter)
     return invite
 
 

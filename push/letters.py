@@ -6,7 +6,7 @@ Pure: nothing is sent, logged or looked up here, and links and codes are made by
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from html import escape
 
 # A person's name in a letter: longer ones are cut, so that a name cannot be a message of its own.
@@ -149,10 +149,10 @@ def password_changed(*, to: str, first_name: str) -> Letter:
     )
 
 
-def invitation(*, to: str, trainer_name: str, code: str, expires_on: date | None = None) -> Letter:
-    """Give the letter with which a trainer invites somebody; ``expires_on`` is the last day the code works."""
+def invitation(*, to: str, trainer_name: str, code: str, expires_at: datetime | None) -> Letter:
+    """Give the letter with which a trainer invites somebody; the code works until ``expires_at``, which is in UTC."""
     trainer = _name(trainer_name) or "A trainer"
-    until = f" It works until {expires_on.isoformat()}." if expires_on else ""
+    until = f" It works until {expires_at:%Y-%m-%d %H:%M} UTC." if expires_at else ""
     return _letter(
         to,
         f"{trainer} invites you to train on Cohort",

@@ -95,11 +95,13 @@ async def test_invite_is_refused_when_a_field_is_wrong(groups: Groups, body: obj
 
 async def test_invite_is_mailed_when_an_address_is_given(groups: Groups, mailbox: Mailbox) -> None:
     trainer = await groups.trainer(first_name="Toni", last_name="Trainer")
-    invite = (await trainer.post(INVITES, {"email": "new@example.org"})).json
+    wanted = {"email": "new@example.org", "expires_at": "2099-12-05T18:30:00+01:00"}
+    invite = (await trainer.post(INVITES, wanted)).json
     letter = await mailbox.letter_to("new@example.org")
     assert invite["code"] in letter.text
     assert invite["code"] in letter.html
     assert "Toni Trainer" in letter.text
+    assert "until 2099-12-05 17:30 UTC." in letter.text
 
 
 async def test_trainees_are_listed_by_pages(groups: Groups) -> None:

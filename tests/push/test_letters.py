@@ -4,7 +4,7 @@ Who gets one is tested with the operations.
 """
 
 import re
-from datetime import date
+from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
 
@@ -21,9 +21,9 @@ def reset(first_name="Ann"):
     return letters.password_reset(to="ann@example.org", first_name=first_name, link=LINK, valid_minutes=60)
 
 
-def invite(trainer_name="Tom Weir", expires_on=None):
+def invite(trainer_name="Tom Weir", expires_at=None):
     return letters.invitation(
-        to="new@example.org", trainer_name=trainer_name, code="K7QM-2WXP", expires_on=expires_on
+        to="new@example.org", trainer_name=trainer_name, code="K7QM-2WXP", expires_at=expires_at
     )
 
 
@@ -74,13 +74,13 @@ def test_changed_letter_has_no_link():
     assert "href" not in letter.html
 
 
-def test_invitation_carries_code_trainer_and_last_day():
-    letter = invite(expires_on=date(2026, 12, 5))
+def test_invitation_carries_code_trainer_and_end():
+    letter = invite(expires_at=datetime(2026, 12, 5, 17, 30, tzinfo=UTC))
 
     assert letter.subject == "Tom Weir invites you to train on Cohort"
     assert "K7QM-2WXP" in letter.text
     assert "<code>K7QM-2WXP</code>" in letter.html
-    assert "until 2026-12-05." in letter.text
+    assert "until 2026-12-05 17:30 UTC." in letter.text
     assert "until" not in invite().text
 
 
