@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import orjson
-from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+# The three decoders make themselves known by being imported; no other one is ever asked.
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
 # The contract's: no side is longer.
 MAX_SIDE = 4096
@@ -40,15 +42,6 @@ TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}
-# Importing them is what makes them known; no other decoder is ever asked.
-DECODERS = {
-    each.format: each
-    for each in (
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        WebPImagePlugin.WebPImageFile,
-    )
 }
 FORMAT, DIMENSIONS = "format", "dimensions"
 LENGTH = struct.Struct(">I")

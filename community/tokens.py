@@ -37,7 +37,6 @@ class Claims:
 
     user_id: int
     session_id: str
-    token_type: str
     expires_at: float
 
 
@@ -116,7 +115,7 @@ class Tokens:
         # A second of tolerance: instances' clocks differ a little, and times are in whole seconds.
         if starts > now + 1 or ends <= now:
             raise BadToken
-        return Claims(user_id=int(subject), session_id=session_id, token_type=kind, expires_at=float(ends))
+        return Claims(user_id=int(subject), session_id=session_id, expires_at=float(ends))
 
     def _decode(self, token: str) -> Mapping[str, Any]:
         for key in self._secrets:

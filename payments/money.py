@@ -10,7 +10,6 @@ from decimal import ROUND_HALF_UP, Decimal
 MAX_CENTS = 10**13
 AMOUNT = re.compile(r"-?[0-9]{1,11}\.[0-9]{2}", re.ASCII)
 RATE = re.compile(r"[01](\.[0-9]{1,4})?", re.ASCII)
-TWO_PLACES = Decimal("0.01")
 
 
 def amount_text(cents: int) -> str:

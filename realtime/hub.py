@@ -102,11 +102,6 @@ class Hub:
     def connection_count(self) -> int:
         return len(self._registry)
 
-    @property
-    def room_count(self) -> int:
-        """How many rooms have a member here."""
-        return len(self._registry.rooms)
-
     async def start(self) -> None:
         """Begins to hear other instances and to look after connections and rooms."""
         await self._broker.start(self._hear, self._compare_now.set)

@@ -10,9 +10,8 @@ import orjson
 from realtime.broker import FactEnvelope, LevelEnvelope
 from realtime.events import Event, Fact, Position, ReactionsChanged
 
-# RFC 6455, section 5.2: the final frame of a text message, never masked by a server; and an empty ping.
+# RFC 6455, section 5.2: the final frame of a text message, never masked by a server.
 TEXT_FRAME = 0x81
-PING_FRAME = b"\x89\x00"
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -7,7 +7,7 @@ becomes of a check that breaks, is in ``doctor``.
 import resource
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -69,7 +69,6 @@ class Finding:
 
 
 Findings = Sequence[Finding]
-Check = Callable[[Settings], Awaitable[Findings]]
 
 
 def ok(subject: str, says: str) -> Finding:

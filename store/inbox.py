@@ -72,10 +72,6 @@ class Inbox:
             {"_id": event.id, "state": NEW}, {"$set": {**change, "error": why}, "$inc": {"attempts": 1}}
         )
 
-    async def give_back(self, event: InboxEvent) -> None:
-        """Somebody else may take it at once."""
-        await self._events.update({"_id": event.id, "state": NEW}, {"$set": {"next_at": self._clock.now()}})
-
     async def counts(self) -> InboxCounts:
         found = await self._events.aggregate(
             [

@@ -4,7 +4,7 @@ A movement takes from one account what it gives to another, so the books balance
 a fact causes is decided by those who record the fact, in the same transaction.
 """
 
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, MutableMapping
 
 from config.clock import Clock
 from store.database import Database, Session
@@ -64,15 +64,6 @@ class Ledger:
         )
         sums = {each["_id"]: int(each["cents"]) for each in found}
         return sums.get(True, 0) - sums.get(False, 0)
-
-    async def of_source(self, kind: str, source_id: str) -> Movement | None:
-        document = await self._movements.get({"kind": kind, "source_id": source_id})
-        return None if document is None else Movement.of(document)
-
-    async def of_account(self, account: str) -> Sequence[Movement]:
-        """Give all movements of an account, oldest first."""
-        where = {"$or": [{"to": account}, {"from": account}]}
-        return [Movement.of(each) for each in await self._movements.find(where, sort=[("_id", 1)])]
 
     async def scan(self, session: Session | None = None) -> AsyncIterator[Movement]:
         """Walk through all movements: for the audit."""

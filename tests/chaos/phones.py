@@ -86,8 +86,7 @@ class Phone:
         self.levels: dict[int, int] = {}
         self.instance: Instance | None = None
         self.close_code: int | None = None
-        # When it was told anything last, and when its connection ended (monotonic seconds).
-        self.heard_at = 0.0
+        # When its connection ended (monotonic seconds).
         self.ended_at: float | None = None
         self.transport: asyncio.Transport | None = None
         self.joined = asyncio.Event()
@@ -164,7 +163,6 @@ class Phone:
     def hear(self, message: dict[str, Any]) -> None:
         """Take one message in, and note what should not be."""
         kind, now = message["type"], asyncio.get_running_loop().time()
-        self.heard_at = now
         if kind == "connected":
             self._greeted(message)
         elif kind == "resync":

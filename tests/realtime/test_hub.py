@@ -119,7 +119,6 @@ async def test_connection_that_left_gets_nothing_and_frees_its_stream(hub, log, 
     assert other.seqs == [1]
     assert "write" not in vars(peer.stream)
     assert hub.connection_count == 1
-    assert hub.room_count == 1
 
 
 async def test_rooms_do_not_hear_each_other(hub, log, enter):

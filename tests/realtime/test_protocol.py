@@ -21,7 +21,6 @@ from realtime.events import (
     ReactionsChanged,
 )
 from realtime.protocol import (
-    PING_FRAME,
     connected_frame,
     encode_event,
     heartbeat_frame,
@@ -61,11 +60,6 @@ def message(data: bytes) -> dict:
 def test_text_frame_of_any_size_is_read_by_another_implementation(payload):
     frame = parsed(text_frame(payload))
     assert (frame.opcode, frame.fin, frame.data) == (1, True, payload)
-
-
-def test_ping_frame_is_read_by_another_implementation():
-    frame = parsed(PING_FRAME)
-    assert (frame.opcode, frame.data) == (9, b"")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ class Written:
     comments: dict[str, bool] = field(default_factory=dict)
     reactions: dict[tuple[int, int, str], bool] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
-    slowest_seconds: float = 0.0
 
     @property
     def count(self) -> int:
