@@ -3,7 +3,6 @@
 It reads one snapshot of the database, so it can run at any time; it changes nothing.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,6 @@ from payments.money import amount_text
 from store.ledger import EXPENSE, SUSPENSE, add_up, in_flight, paid, payable
 from store.money_records import APPROVED, COMPLETED, FAILED, PAID, REVERSED, Commission, Movement, Payout
 from store.payouts import day_of
-
-GROUP = re.compile(r"payout-([0-9]{1,16})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +157,8 @@ async def _ask_stripe(deps: Deps, books: _Books) -> int:
     found: dict[int, list[Transfer]] = {}
     try:
         async for transfer in gateway.all_transfers():
-            match = GROUP.fullmatch(transfer.group or "")
-            if match is not None:
-                found.setdefault(int(match[1]), []).append(transfer)
+            if transfer.payout_id is not None:
+                found.setdefault(transfer.payout_id, []).append(transfer)
         for payout_id in sorted(found.keys() | books.payouts.keys()):
             if _compare(books.payouts.get(payout_id), found.get(payout_id, [])):
                 books.findings += await _look_again(deps, gateway, payout_id)

@@ -3,9 +3,14 @@
 Which service that is, and how it is spoken to, is the business of ``payments.stripe_gateway``.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from store.ids import MAX_ID
+
+PAYOUT_GROUP = re.compile(r"payout-([0-9]{1,16})", re.ASCII)
 
 
 class GatewayError(Exception):
@@ -57,6 +62,12 @@ class Transfer:
     destination: str
     group: str | None
     reversed_cents: int
+
+    @property
+    def payout_id(self) -> int | None:
+        """The payout whose group this is (``Payout.group``); None for a transfer that is none of ours."""
+        match = PAYOUT_GROUP.fullmatch(self.group or "")
+        return int(match[1]) if match and int(match[1]) <= MAX_ID else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

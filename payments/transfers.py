@@ -3,17 +3,13 @@
 Events come late, twice and in any order; what is applied here may be, too.
 """
 
-import re
-
 from config.deps import Deps
 from payments.gateway import Transfer
 from payments.payouts import note_reversal, settle
 from store.audit import Initiator
-from store.ids import MAX_ID
 from store.money_records import Payout
 
 STRIPE = Initiator(None, "stripe")
-GROUP = re.compile(r"payout-([0-9]{1,16})", re.ASCII)
 
 
 async def apply_transfer(deps: Deps, transfer: Transfer) -> Payout | None:
@@ -21,10 +17,9 @@ async def apply_transfer(deps: Deps, transfer: Transfer) -> Payout | None:
 
     None for a transfer that is none of ours.
     """
-    match = GROUP.fullmatch(transfer.group or "")
-    if match is None or int(match[1]) > MAX_ID:
+    if transfer.payout_id is None:
         return None
-    payout = await deps.store.payouts.get(int(match[1]))
+    payout = await deps.store.payouts.get(transfer.payout_id)
     if payout is None:
         return None
     if payout.transfer_id == transfer.id:

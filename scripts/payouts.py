@@ -21,7 +21,7 @@ from payments.audit import Outcome, audit
 from payments.gateway import GatewayError
 from payments.money import amount_text
 from payments.pay_out import pay_out
-from payments.reconcile import reconcile
+from payments.reconcile import reconcile, reconcile_all
 from scripts import payout_tables
 from scripts.session import (
     CONTEXT,
@@ -261,8 +261,9 @@ def reconcile_payouts(*, payout_id: int | None, data_dir: Path | None, as_json: 
     """Settle open payouts (or the one that is named) by asking Stripe. The exit code is 1 if some stay open."""
 
     async def work(deps: Deps) -> Sequence[Payout]:
-        wanted = await deps.store.payouts.open() if payout_id is None else [await _payout(deps, payout_id)]
-        return [await reconcile(deps, each, by=_initiator()) for each in wanted]
+        if payout_id is None:
+            return [each async for each in reconcile_all(deps, by=_initiator())]
+        return [await reconcile(deps, await _payout(deps, payout_id), by=_initiator())]
 
     settled = _do(data_dir, work)
     if as_json:
