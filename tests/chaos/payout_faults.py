@@ -4,15 +4,11 @@ The clock jumps over hours; every choice comes from the seed.
 """
 
 import asyncio
-import logging
-import tempfile
-from pathlib import Path
 
 from community.errors import DomainError
 from config.deps import Deps
 from payments.pay_out import pay_out
 from payments.reconcile import RECONCILER, reconcile_all
-from store.embedded import EmbeddedMongo
 from tests.chaos.frame import Options, Report, Scenario
 from tests.chaos.payout_world import World, inside_world
 from tests.support.ambassadors import TERMINAL
@@ -30,15 +26,8 @@ TRANSFERS = ("POST", "/v1/transfers")
 
 
 async def run_faults(options: Options, report: Report) -> None:
-    logging.getLogger("cohort").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="cohort-chaos-") as name:
-        folder = Path(name)
-        mongo = await asyncio.to_thread(EmbeddedMongo.start, folder / "database")
-        try:
-            async with inside_world(folder, mongo) as (world, deps, clock):
-                await faults(options, report, world, deps, clock)
-        finally:
-            await asyncio.to_thread(mongo.stop)
+    async with inside_world() as (world, deps, clock):
+        await faults(options, report, world, deps, clock)
 
 
 async def faults(options: Options, report: Report, world: World, deps: Deps, clock: FakeClock) -> None:
@@ -96,15 +85,8 @@ async def settle_all(deps: Deps, clock: FakeClock) -> int:
 
 
 async def run_keyexpiry(options: Options, report: Report) -> None:
-    logging.getLogger("cohort").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="cohort-chaos-") as name:
-        folder = Path(name)
-        mongo = await asyncio.to_thread(EmbeddedMongo.start, folder / "database")
-        try:
-            async with inside_world(folder, mongo) as (world, deps, clock):
-                await key_expiry(options, report, world, deps, clock)
-        finally:
-            await asyncio.to_thread(mongo.stop)
+    async with inside_world() as (world, deps, clock):
+        await key_expiry(options, report, world, deps, clock)
 
 
 async def key_expiry(options: Options, report: Report, world: World, deps: Deps, clock: FakeClock) -> None:

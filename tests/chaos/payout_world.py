@@ -3,7 +3,10 @@
 Which trouble is made is each scenario's own.
 """
 
+import asyncio
+import logging
 import secrets
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -117,23 +120,30 @@ async def outside_world(store: Store, stripe: StripeDouble) -> AsyncIterator[Wor
 
 
 @asynccontextmanager
-async def inside_world(folder: Path, mongo: EmbeddedMongo) -> AsyncIterator[tuple[World, Deps, FakeClock]]:
-    """The world of a runner that pays by itself, with a clock that jumps over what it would sleep."""
+async def inside_world() -> AsyncIterator[tuple[World, Deps, FakeClock]]:
+    """The world of a runner that pays by itself, with a database of its own and a clock that jumps over its sleeps."""
+    logging.getLogger("cohort").setLevel(logging.CRITICAL)
     clock = FakeClock(CLOCK.now())
-    settings = load_settings(
-        {
-            "MONGODB_URI": mongo.uri,
-            "DATA_DIR": str(folder),
-            "JWT_SECRET": JWT_SECRET,
-            "SMTP_URL": "",
-            **STRIPE,
-        }
-    )
-    async with (
-        StripeDouble(folder / "stripe", clock.now).serving() as stripe,
-        open_deps(settings, clock=clock) as opened,
-    ):
-        gateway = QuickDoor(stripe.base_url)
-        deps = replace(opened, gateway=gateway, crash_point=pass_by)
-        yield World(deps, stripe), deps, clock
-        await gateway.close()
+    with tempfile.TemporaryDirectory(prefix="cohort-chaos-") as name:
+        folder = Path(name)
+        mongo = await asyncio.to_thread(EmbeddedMongo.start, folder / "database")
+        settings = load_settings(
+            {
+                "MONGODB_URI": mongo.uri,
+                "DATA_DIR": name,
+                "JWT_SECRET": JWT_SECRET,
+                "SMTP_URL": "",
+                **STRIPE,
+            }
+        )
+        try:
+            async with (
+                StripeDouble(folder / "stripe", clock.now).serving() as stripe,
+                open_deps(settings, clock=clock) as opened,
+            ):
+                gateway = QuickDoor(stripe.base_url)
+                deps = replace(opened, gateway=gateway, crash_point=pass_by)
+                yield World(deps, stripe), deps, clock
+                await gateway.close()
+        finally:
+            await asyncio.to_thread(mongo.stop)
