@@ -33,6 +33,8 @@ from store.posts import POST_CREATED, POST_DELETED
 from store.records import Comment, FactRecord, Post
 from store.store import Store
 
+KNOWN = frozenset({POST_CREATED, POST_DELETED, COMMENT_ADDED, COMMENT_DELETED})
+
 
 def _common(record: FactRecord) -> dict[str, Any]:
     return {
@@ -103,7 +105,10 @@ class StoredFacts:
         return {room.id: Position(epoch=room.epoch, seq=room.seq) for room in rooms}
 
     async def facts_after(self, community_id: int, seq: int, limit: int) -> Replay:
-        """Give the facts after ``seq`` by at most four queries, however many there are."""
+        """Give the facts after ``seq`` by at most five queries, however many there are.
+
+        Not complete where one is of a kind that is not known here: an instance of a newer release wrote it.
+        """
         room = await self._store.events.head(community_id)
         if room is None:
             raise LookupError(f"no community {community_id}")
@@ -117,6 +122,7 @@ class StoredFacts:
             since_at = records[0].at
             records = records[1:]
         whole = since_at is not None and len(records) == room.seq - seq
+        whole = whole and KNOWN.issuperset(each.kind for each in records)
         return Replay(
             facts=tuple(await self._shown(records)) if whole else (),
             through=through,

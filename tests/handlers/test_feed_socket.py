@@ -107,6 +107,20 @@ async def test_member_is_told_to_reload_when_the_position_is_unknown(
         assert (resync["type"], resync["position"]) == ("resync", hello["position"])
 
 
+async def test_member_is_told_to_reload_when_a_newer_release_wrote_what_was_missed(
+    groups: Groups, base_url: str, deps: Deps
+) -> None:
+    trainer = await groups.trainer()
+    since = (await trainer.get(FEED)).headers["X-Feed-Position"]
+    await trainer.write()
+    missed = {"_id.community_id": trainer.id, "kind": "new_post"}
+    result = await deps.store.database.raw["events"].update_one(missed, {"$set": {"kind": "new_shoutout"}})
+    assert result.modified_count == 1
+    async with open_feed(base_url, trainer.token, since=since) as feed:
+        assert (await feed.next())["recovered"] is False
+        assert (await feed.next())["type"] == "resync"
+
+
 async def test_member_is_told_to_reload_when_more_than_500_facts_were_missed(
     groups: Groups, base_url: str, deps: Deps
 ) -> None:

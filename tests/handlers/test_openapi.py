@@ -4,6 +4,7 @@ Whether the server keeps to it is checked with every answer of every test, by `t
 """
 
 import copy
+import inspect
 import json
 
 import pytest
@@ -266,6 +267,18 @@ def test_answer_that_is_no_json_is_text():
     operation = only_operation(document_of(get=declared({200: None}, media="text/html")))
 
     assert operation["responses"]["200"]["content"] == {"text/html": {"schema": {"type": "string"}}}
+
+
+def test_what_says_that_it_creates_does_so_once_for_each_key():
+    """The document promises `Idempotency-Key` there; only `ApiHandler.create` keeps the promise."""
+    creating = {
+        f"{route.name} {name}": inspect.getsource(getattr(route.handler, name))
+        for route in ROUTES
+        for name, declared in route.handler.endpoints.items()
+        if declared.creates
+    }
+    assert creating
+    assert [which for which, source in creating.items() if "await self.create(" not in source] == []
 
 
 def test_same_routes_give_the_same_document():

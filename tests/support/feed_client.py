@@ -74,7 +74,7 @@ class FeedClient:
             self.posts.setdefault(post["id"], {**post, "comments": {}})
         elif frame["type"] == "post_deleted":
             self.posts.pop(frame["post_id"], None)
-        elif frame["post_id"] in self.posts:
+        elif frame["type"] in {"new_comment", "comment_deleted"} and frame["post_id"] in self.posts:
             post = self.posts[frame["post_id"]]
             post["comment_count"] = frame["comment_count"]
             if frame["type"] == "new_comment":
