@@ -38,7 +38,7 @@ class Rooms:
     """All rooms of the plan, open, on a clock that moves when it is told: what changed lately is what we changed."""
 
     def __init__(self, store: Store, clock: FakeClock, targets: list[Target]) -> None:
-        source = StoredFacts(store, People(store.users, clock))
+        source = StoredFacts(store, People(store.users, clock), "http://127.0.0.1:8000")
         self._store = store
         self._clock = clock
         self._targets = targets
