@@ -14,11 +14,10 @@ from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
     HTTPMessageDelegate,
-    HTTPServerRequest,
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.web import Application, RequestHandler, _HandlerDelegate
+from tornado.web import Application
 
 from handlers.json_reader import MAX_BYTES
 
@@ -40,30 +39,9 @@ class BoundedApplication(Application):
             return HTTPMessageDelegate()
         return _Body(self, server_conn, request_conn)
 
-    def get_handler_delegate(
-        self, request: HTTPServerRequest, target_class: type[RequestHandler], *args: Any, **kwargs: Any
-    ) -> _HandlerDelegate:
-        """Called by Tornado for the handler of a request.
-
-        A handler that takes bodies while they come is asked to begin before there is one, which costs a turn of the
-        loop more. Where no body means a thing, it begins when the request is complete, like all others: GET of the feed
-        cost a seventh more.
-        """
-        delegate = super().get_handler_delegate(request, target_class, *args, **kwargs)
-        if delegate.stream_request_body and request.method in ("GET", "HEAD"):
-            delegate.stream_request_body = False
-            request._body_future = _body_is_there()  # noqa: SLF001 - what the handler waits for
-        return delegate
-
     def start_bounded(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Begin a request as Tornado does."""
         return super().start_request(server_conn, request_conn)
-
-
-def _body_is_there() -> "asyncio.Future[None]":
-    there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    there.set_result(None)
-    return there
 
 
 def take_all(connection: HTTPConnection | None, *, seconds: float) -> None:

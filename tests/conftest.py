@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from config.deps import Deps
 from config.settings import Settings, load_settings
 from handlers.routes import make_app
 from push.outbox import Outbox
-from server import new_event_loop, open_deps
+from server import open_deps
 from store.embedded import EmbeddedMongo
 from tests.support.client import Api
 from tests.support.clock import FakeClock
@@ -54,11 +54,6 @@ def pytest_configure() -> None:
     memory = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of our own in it
     if "TMPDIR" not in os.environ and memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run each test on the event loop that the server runs on."""
-    return {"server's": new_event_loop}
 
 
 @pytest.hookimpl(trylast=True)

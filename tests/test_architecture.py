@@ -25,7 +25,6 @@ DOORS = {
     "marshmallow": {"handlers"},
     "apispec": {"handlers"},
     "tornado": {"handlers", "server", "scripts"},
-    "uvloop": {"server.py"},
     "aiosmtplib": {"push"},
     "jwt": {"community"},
     "argon2": {"community"},
