@@ -40,7 +40,7 @@ from config.settings import Settings, SettingsError, load_settings
 from handlers.arrivals import Arrivals
 from handlers.http_server import PunctualServer
 from handlers.rate_limits import RateLimits
-from handlers.routes import make_app, make_operations_app
+from handlers.routes import make_app, make_operations_app, published
 from payments.crash_points import pass_by
 from payments.dashboard import LastFigures
 from payments.demo import fill_if_empty, log_ins
@@ -192,7 +192,10 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         # Nobody knows the port before it is told, so nobody comes too early.
         sockets = _listen(settings)
         settings = replace(settings, port=sockets[0].getsockname()[1])
+    # Meanwhile, for the database takes longer.
+    contract = asyncio.create_task(asyncio.to_thread(published))
     async with open_deps(settings) as deps, _serving_operators(deps):
+        await contract
         if demo:
             await fill_if_empty(deps, say=click.echo)
         server = _server(make_app(deps), deps)

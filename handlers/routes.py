@@ -122,7 +122,7 @@ ROUTES: Sequence[Route] = (
 def make_app(deps: Deps) -> Application:
     """Give the application. Raises ``TypeError`` for a route that does not declare itself."""
     check(ROUTES)
-    document, page = _published()
+    document, page = published()
     is_all_told_here = deps.settings.operations_port is None
     extra: dict[type[ApiHandler], dict[str, Any]] = {
         operators.SchemaHandler: {"document": document},
@@ -165,8 +165,11 @@ def _application(deps: Deps, rules: list[Any]) -> Application:
 
 
 @cache
-def _published() -> tuple[bytes, bytes]:
-    """Give the contract as JSON and as a page, made once: it does not change while a process lives."""
+def published() -> tuple[bytes, bytes]:
+    """Give the contract as JSON and as a page, made once: it does not change while a process lives.
+
+    The first call takes a fifth of a second.
+    """
     document = build_document(ROUTES, version=VERSION)
     return orjson.dumps(document), docs_page.render(document)
 
