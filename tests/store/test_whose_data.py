@@ -44,7 +44,7 @@ ERASED_OTHERWISE = {
 STAYS = {
     "achievements": "nobody's",
     "ambassadors": "whose money it was; no name, no address",
-    "audit": "the trail of what was done, by ids; its lines end by themselves",
+    "audit": "the trail of what was done, by ids",
     "billing_objects": "the books",
     "comments": "words said to a group stay, without a name",
     "commissions": "the books",
