@@ -4,7 +4,6 @@ The only module that imports everything; it holds no rule of the product and no 
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -30,6 +29,7 @@ from community.people import People
 from community.sessions import Actors
 from community.tokens import Tokens
 from community.upkeep import keep_up
+from config import heap
 from config import log as logs
 from config.clock import Clock, SystemClock
 from config.deps import Deps
@@ -70,11 +70,6 @@ MAX_HEADER_BYTES = 16 * 1024
 # Seconds. A new connection's first headers; idle connections and later headers; slow bodies; requests and mails at
 # the end. Idle is longer than load balancers keep their connections (60 s mostly), so that they close first.
 FIRST_HEAD_SECONDS, IDLE_SECONDS, BODY_SECONDS, DRAIN_SECONDS, MAIL_SECONDS = 10, 75, 30, 30, 15
-# Objects made more than freed before the collector looks at the young ones, how many such looks before it looks at
-# those that outlived one, and how many of these before it walks over all. The first two are Python's own. Its third
-# is 10: with 500 phones connected, all stood still for 66 to 88 ms every 15 s under load, to find about a hundred
-# objects. With this it is every quarter of an hour under full load; reference counts free nearly everything anyhow.
-COLLECT_AFTER = (700, 10, 1_000)
 # A batch that FCM leaves hanging is given up within this.
 PUSH_SECONDS = 15
 # Whoever connected last has this long to send a request; a load balancer sends it with the connection.
@@ -204,15 +199,13 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         background = [
             asyncio.create_task(keep_up(deps)),
             asyncio.create_task(watch_loop(deps.metrics)),
+            asyncio.create_task(heap.keep_giving_back()),
             asyncio.create_task(keep_inbox_empty(deps)),
             asyncio.create_task(keep_exporting(deps)),
         ]
         if deps.gateway.is_configured:
             background.append(asyncio.create_task(keep_reconciled(deps)))
-        # What is there by now stays for good: the collector need not walk over it each time.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT_AFTER)
+        heap.settle()
         try:
             _announce(settings, log_ins() if demo else [])
             await stop.wait()

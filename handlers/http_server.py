@@ -80,7 +80,7 @@ class PunctualServer(HTTPServer):
         except OSError as error:  # out of descriptors, for one
             log.error("cannot accept a connection: %s", error.strerror)  # noqa: TRY400 - no bug of ours
             return False
-        self.handle_stream(IOStream(connection), address)
+        self.handle_stream(_Connection(connection), address)
         return True
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -99,6 +99,19 @@ class PunctualServer(HTTPServer):
         if timer is not None:
             timer.cancel()
         super().on_close(server_conn)
+
+
+class _Connection(IOStream):
+    """Is let go of when it is closed, whatever closed it.
+
+    Tornado's keeps the error that did, for whoever asks; that has a traceback, its frames hold the stream, and with it
+    its buffers stay until the garbage collector looks at what is old.
+    """
+
+    def close(self, exc_info: Any = False) -> None:  # noqa: FBT002 - Tornado's
+        super().close(exc_info)
+        if self.error is not None:
+            self.error.__traceback__ = None
 
 
 class _FirstRequest(HTTPMessageDelegate):

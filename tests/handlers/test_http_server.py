@@ -3,7 +3,10 @@ once; over real sockets.
 """
 
 import asyncio
+import gc
 import socket
+import struct
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -18,6 +21,7 @@ from tornado.websocket import WebSocketHandler
 
 from handlers.bodies import BoundedApplication
 from handlers.http_server import ACCEPTED_A_TURN, PunctualServer
+from tests.support.processes import until
 from tests.support.serving import serving
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -162,6 +166,35 @@ async def test_connection_that_goes_by_itself_leaves_no_timer(connect) -> None:
     assert (await client.read(1 << 16)).startswith(b"HTTP/1.1 400 ")
     gone = await connect(NEVER, NEVER)
     gone.writer.close()
+
+
+@pytest.mark.parametrize("first", [b"", REQUEST, UPGRADE], ids=["nothing", "request", "upgrade"])
+async def test_connection_that_was_reset_is_freed_without_the_collector(first: bytes) -> None:
+    streams: list[weakref.ref[IOStream]] = []
+
+    class Watched(PunctualServer):
+        def handle_stream(self, stream: IOStream, address: Any) -> None:
+            streams.append(weakref.ref(stream))
+            super().handle_stream(stream, address)
+
+    server = Watched(Application([("/", Hello), ("/ws", Socket)]), first_head_seconds=NEVER)
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    gc.disable()
+    try:
+        with socket.create_connection(sockets[0].getsockname()) as client:
+            client.setblocking(False)
+            if first:
+                await asyncio.get_running_loop().sock_sendall(client, first)
+                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1 << 16), 10)
+            await until(lambda: bool(streams), 10, "the connection")
+            # To be closed with a reset, as by a phone that is gone.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: streams[0]() is None, 10, "the stream to be freed")
+    finally:
+        gc.enable()
+        server.stop()
+        await server.close_all_connections()
 
 
 class Noting(PunctualServer):
