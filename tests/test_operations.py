@@ -16,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 METRIC = re.compile(r"\b(?:cohort|process)_[a-z_]+\b")
 LABEL_OF_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
-# Not for a server of compose: it has its own place for data, or settings of development.
+# Not for a server of compose: the image has its own port and place for data, the file its own grace period and
+# networks, and some are for development.
 NOT_IN_COMPOSE = {
-    "PORT", "ADDRESS", "DATA_DIR", "ENVIRONMENT", "STRIPE_API_BASE", "FCM_API_BASE", "AWS_SESSION_TOKEN",
-    "LOG_FORMAT", "DRAIN_NOTICE", "OPERATIONS_ADDRESS", "OPERATIONS_PORT",
+    "PORT", "ADDRESS", "DATA_DIR", "ENVIRONMENT", "STRIPE_API_BASE", "FCM_API_BASE", "DRAIN_NOTICE",
+    "OPERATIONS_ADDRESS", "OPERATIONS_PORT",
 }  # fmt: skip
 # Fields that are not called like their setting.
 SETTING_OF = {
