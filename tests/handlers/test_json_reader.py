@@ -117,6 +117,22 @@ def test_s14_anything_else_is_a_parse_error(raw):
     assert refused.detail.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (f'{{"a": 1, "weight": {BIGGEST + 1}, "b": 2}}', '"weight"'),
+        (f'{{"a": "ok", "sets": [{{"reps": {2**64}}}]}}', '"sets"'),
+        ('{"a": 1, "note": "\\udc00"}', '"note"'),
+        ('{"\\ud800": 1}', '"\\ud800"'),
+        ('{"' + "n" * 200 + f'": {2**53}}}', f'"{"n" * 100}"'),
+    ],
+)
+def test_s14_what_cannot_be_kept_exactly_is_refused_with_the_name_of_its_field(raw, field):
+    detail = refusal(raw).detail
+    assert f" in {field} " in detail
+    assert "2^53 - 1" in detail
+
+
 def test_s14_depth_ends_at_its_limit():
     assert read(nested(MAX_DEPTH))
     assert "deeper" in refusal(nested(MAX_DEPTH + 1)).detail
