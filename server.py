@@ -179,6 +179,7 @@ def _gateway(settings: Settings) -> Gateway:
 
 async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event | None = None) -> None:
     """Serve until SIGTERM or SIGINT (or ``stop``), then drain and return."""
+    heap.keep_large_blocks_out()
     stop = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -199,7 +200,6 @@ async def serve(settings: Settings, *, demo: bool = False, stop: asyncio.Event |
         background = [
             asyncio.create_task(keep_up(deps)),
             asyncio.create_task(watch_loop(deps.metrics)),
-            asyncio.create_task(heap.keep_giving_back()),
             asyncio.create_task(keep_inbox_empty(deps)),
             asyncio.create_task(keep_exporting(deps)),
         ]

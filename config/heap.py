@@ -1,9 +1,8 @@
-"""When Python looks for garbage, and when memory that is free goes back to the system.
+"""When Python looks for garbage, and which blocks of memory never become part of the heap.
 
 What holds memory is not known here.
 """
 
-import asyncio
 import ctypes
 import gc
 from typing import Final
@@ -13,7 +12,9 @@ from typing import Final
 # is 10: with 500 phones connected, all stood still for 66 to 88 ms every 15 s under load, to find about a hundred
 # objects. With this it is every quarter of an hour under full load; reference counts free nearly everything anyhow.
 COLLECT_AFTER: Final = (700, 10, 1_000)
-GIVE_BACK_SECONDS: Final = 60.0
+# mallopt(3). The size is glibc's own, which it gives up when the first block that is larger is freed.
+M_MMAP_THRESHOLD: Final = -3
+OWN_PAGES_BYTES: Final = 128 * 1024
 
 
 def settle() -> None:
@@ -23,14 +24,11 @@ def settle() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-async def keep_giving_back() -> None:
-    """Every minute give free memory back, until cancelled; return at once where the C library cannot.
+def keep_large_blocks_out() -> bool:
+    """Have blocks of 128 KiB and more on pages of their own, which go back to the system when they are freed.
 
-    Connections come and go, and what is freed lies between what is not: glibc gives back only what is free at the
-    end of its heap (decision 27).
+    Otherwise they come from the end of the heap, what is still in use after them stays there, and the heap grows
+    (decision 27). False where the C library is not glibc, whose heap this is about.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:
-        await asyncio.sleep(GIVE_BACK_SECONDS)
-        # A millisecond or two; longer, the more there is to give back. Whoever needs memory meanwhile waits for it.
-        await asyncio.to_thread(trim, 0)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES))

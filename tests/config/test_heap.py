@@ -1,43 +1,40 @@
-"""Memory that is free in many small places goes back to the system."""
+"""Large blocks of memory are on pages of their own, also when such blocks were freed before."""
 
-import asyncio
-import resource
-import sys
-from contextlib import suppress
-from pathlib import Path
+import ctypes
+import platform
 
 import pytest
 
 from config import heap
-from tests.support.processes import until
 
-PIECE, PIECES, EVERY = 2_000, 20_000, 100
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+# More than the heap has in one piece by chance.
+LARGE = 20_000_000
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems' C libraries do this by themselves, or not at all"
-)
-async def test_memory_between_what_is_in_use_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap, "GIVE_BACK_SECONDS", 0.01)
-    pieces = [bytes([number % 256]) * PIECE for number in range(PIECES)]
-    kept = pieces[::EVERY]
-    del pieces
-    before = resident_bytes()
-    giving = asyncio.create_task(heap.keep_giving_back())
-    try:
-        enough = PIECES * PIECE / 2
-        await until(lambda: before - resident_bytes() > enough, 10, "free memory to be given back")
-    finally:
-        giving.cancel()
-        with suppress(asyncio.CancelledError):
-            await giving
-    assert [piece[-1] for piece in kept] == [number % 256 for number in range(0, PIECES, EVERY)]
+class Figures(ctypes.Structure):
+    """mallinfo2(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
 
 
-async def test_nothing_is_done_where_the_c_library_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap of other C libraries is another")
+def test_large_block_is_on_its_own_pages_again_after_one_was_freed() -> None:
+    figures = ctypes.CDLL(None).mallinfo2
+    figures.restype = Figures
+    assert heap.keep_large_blocks_out()
+    for _ in range(3):
+        before = figures().hblks
+        block = bytearray(LARGE)
+        assert figures().hblks == before + 1
+        del block
+        assert figures().hblks == before
+
+
+def test_nothing_is_done_where_the_c_library_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
-    assert await asyncio.wait_for(heap.keep_giving_back(), 10) is None
+    assert not heap.keep_large_blocks_out()
