@@ -3,19 +3,17 @@ What each balancer may let through is in `tests.support.ambiguous_requests`; her
 """
 
 import asyncio
-import contextlib
-import random
 import statistics
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Self
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.frame import Options, Report, Scenario
 from tests.chaos.load import FEED
 from tests.chaos.phones import percentile
-from tests.support.ambiguous_requests import CASES, CHUNKED, request
+from tests.chaos.slow_clients import PIECE_SECONDS, SlowClients
+from tests.support.ambiguous_requests import CASES
 from tests.support.balancers import BALANCERS
 from tests.support.framing import Way, wrong_straight
 from tests.support.http_connection import Address, HttpConnection, NoAnswer
@@ -23,63 +21,12 @@ from tests.support.population import Member
 
 # Access lines say which requests a server was asked.
 SETTINGS = {"LOG_LEVEL": "INFO"}
-SLOW = (
-    request(b"X-Never: " + b"ends" * 50, body=b"")[:-2],
-    request(b"Content-Length: 500", body=b'{"a": "' + b"b" * 400),
-    request(CHUNKED, body=b"3\r\n{" + b"1\r\n \r\n" * 100),
-)
-# Of what they send, one a second: fast enough to be there still, slow enough to be no request.
-PIECE_BYTES, PIECE_SECONDS = 4, 1.0
 # Others ask at this rate over so many connections.
 RATE, CONNECTIONS = 50, 8
 # Without and with slow clients so many times: the median ratio counts, as in the benchmarks.
 TURNS = 3
 
 Judge = Callable[[str], Awaitable[list[str]]]
-
-
-class SlowClients:
-    """Clients who send a request bit by bit, and come back when they are cut off."""
-
-    def __init__(self, address: Address, count: int, seed: int) -> None:
-        self._address = address
-        self._chance = random.Random(seed)
-        self._count = count
-        self._tasks: list[asyncio.Task[None]] = []
-        self.connected = 0
-        self.most = 0
-        self.cut_off = 0
-
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._dribble()) for _ in range(self._count)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _dribble(self) -> None:
-        await asyncio.sleep(self._chance.uniform(0, PIECE_SECONDS))
-        while True:
-            with contextlib.suppress(OSError):
-                reader, writer = await asyncio.open_connection(*self._address)
-                self.connected += 1
-                self.most = max(self.most, self.connected)
-                try:
-                    await self._send(writer, self._chance.choice(SLOW))
-                    # Silent from here on.
-                    await reader.read()
-                finally:
-                    self.connected -= 1
-                    writer.close()
-            self.cut_off += 1
-
-    async def _send(self, writer: asyncio.StreamWriter, what: bytes) -> None:
-        for begin in range(0, len(what), PIECE_BYTES):
-            writer.write(what[begin : begin + PIECE_BYTES])
-            await writer.drain()
-            await asyncio.sleep(PIECE_SECONDS)
 
 
 async def seconds_of_others(
