@@ -82,8 +82,11 @@ class ServerProcess:
 
     @property
     def log(self) -> str:
-        """What it logged so far, or said before it gave up."""
-        return (self._folder / "err").read_text()
+        """The lines it logged so far, or said before it gave up."""
+        has_ended = self.has_ended
+        text = (self._folder / "err").read_text()
+        # Of a line that is just being written a part may be there.
+        return text if has_ended else text[: text.rfind("\n") + 1]
 
     def errors(self) -> list[str]:
         """The lines it logged that should not be."""
