@@ -23,8 +23,9 @@ from tests.support.population import Member
 SETTINGS = {"LOG_LEVEL": "INFO"}
 # Others ask at this rate over so many connections.
 RATE, CONNECTIONS = 50, 8
-# Without and with slow clients so many times: the median ratio counts, as in the benchmarks.
-TURNS = 3
+# Without and with slow clients so many times: the median ratio counts, as in the benchmarks. A p99 of 500 answers is
+# the fifth of them: on a machine that others use, too, single turns gave ratios between 0.6 and 3.4.
+TURNS = 7
 
 Judge = Callable[[str], Awaitable[list[str]]]
 
@@ -66,10 +67,10 @@ async def judge_slow(name: str, address: Address, member: Member, options: Optio
     wrong: list[str] = []
     most = cut_off = 0
     for _ in range(int(options.pick(TURNS, 1))):
-        calm, failed = await seconds_of_others(address, member, options.pick(12, 1))
+        calm, failed = await seconds_of_others(address, member, options.pick(10, 1))
         async with SlowClients(address, options.n, options.seed) as slow:
             await asyncio.sleep(options.pick(2 * PIECE_SECONDS, 0.5))
-            beside, failed_beside = await seconds_of_others(address, member, options.pick(15, 1))
+            beside, failed_beside = await seconds_of_others(address, member, options.pick(12, 1))
         calm_ms.append(percentile(calm, 99) * 1e3)
         beside_ms.append(percentile(beside, 99) * 1e3)
         wrong += failed + failed_beside
