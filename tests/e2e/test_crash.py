@@ -313,6 +313,8 @@ async def test_request_with_a_key_is_done_once_when_sent_again_after_a_kill(
     killer: Killer, clock: FakeClock, api: Api, deps: Deps
 ) -> None:
     await killer.kill_everywhere()
+    # The next server is there: its start would be interrupted, too.
+    assert (await killer.api.get("/readyz")).status == 200
     # A minute later the claims are over, and so are the transactions that were left open.
     clock.jump(datetime.now(UTC) + CLAIM_FOR)
     await deps.store.database.raw.client.admin.command("killAllSessions", [])
